@@ -1,0 +1,112 @@
+# Two commands matter: `make run` talks, `make test` proves. Everything lives in .venv; nothing else is touched.
+# Works with GNU make 3.81, which macOS ships.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK_TOOLS := build/lock-tools
+COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	$(if $(UPGRADE),--upgrade) --extra build
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: help setup run test bench lock clean tools moved
+
+# One step of `make test`: its name is printed before it runs, and again when it fails.
+step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
+
+# Scripts in .venv name their own place, so a folder that was moved or copied installs itself again.
+PLACE := $(shell cat $(STAMPS)/place 2>/dev/null)
+ifneq ($(PLACE),$(CURDIR))
+$(STAMPS)/venv: moved
+endif
+
+help: ## this list
+	@echo "usage: make TARGET [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-9s %s\n", $$1, $$2 }'
+
+setup: $(STAMPS)/project ## install into .venv, so that .venv/bin/omni-duplex runs
+
+run: setup ## serve on http://127.0.0.1:9060; flags go into ARGS="--port 9070"
+	@exec $(BIN)/omni-duplex serve $(ARGS)
+
+test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first that fails
+	$(call step,format,$(BIN)/ruff format --quiet --check .)
+	$(call step,lint,$(BIN)/ruff check --quiet .)
+	$(call step,types,$(BIN)/mypy)
+	$(call step,imports,$(BIN)/lint-imports)
+	$(call step,page modules,node --test tests/web/static/*.test.mjs)
+	$(call step,tests,$(BIN)/python -m pytest)
+
+bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes under a minute
+	@$(BIN)/python -m bench
+
+lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
+	@test -x $(LOCK_TOOLS)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK_TOOLS) && \
+		$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv; }
+	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+
+clean: ## remove .venv, caches and everything else that was made here
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	@rm -rf *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "omni-duplex needs Python 3.11 or newer, and '$(PYTHON)' is not: name another with make PYTHON=python3.12." >&2; \
+		exit 1; }
+	@echo "Creating $(VENV)"
+	@{ test ! -e $(STAMPS)/place && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; } || \
+		$(PYTHON) -m venv --clear $(VENV) || { \
+		echo "$(VENV) could not be made: on Debian and Ubuntu install the package python3-venv first." >&2; \
+		exit 1; }
+	@rm -rf $(STAMPS) && mkdir -p $(STAMPS)
+	@printf '%s' '$(CURDIR)' > $(STAMPS)/place
+	@touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv requirements/run.lock
+	@echo "Installing the packages of requirements/run.lock"
+	@$(INSTALL) --require-hashes -r requirements/run.lock
+	@touch $@
+
+$(STAMPS)/project: $(STAMPS)/run pyproject.toml
+	@echo "Installing omni-duplex"
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
+	@echo "Installing the packages of requirements/dev.lock"
+	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# What pip cannot bring: node for the page's modules, a real browser for the page. Nothing is skipped for want of them.
+tools:
+	@missing=; \
+	command -v node >/dev/null 2>&1 || missing="nodejs"; \
+	found=; \
+	for name in chromium chromium-browser google-chrome google-chrome-stable \
+		"/Applications/Chromium.app/Contents/MacOS/Chromium" \
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do \
+		command -v "$$name" >/dev/null 2>&1 && { found=yes; break; }; \
+	done; \
+	test -n "$$found" || missing="$$missing chromium"; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "Installing with apt-get, which may take minutes: $$missing"; \
+		apt-get update -qq >/dev/null && \
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null && exit 0; \
+		echo "apt-get could not install what the tests need: $$missing." >&2; exit 1; \
+	fi; \
+	echo "The tests need Node.js 18 or newer and Chromium (or Google Chrome); install what is missing: $$missing." >&2; \
+	exit 1
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' || { \
+		echo "The tests need Node.js 18 or newer, and 'node' is $$(node --version)." >&2; exit 1; }

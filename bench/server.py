@@ -1,0 +1,99 @@
+"""The server under test, as a process of its own, started the way a person starts it."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from bench.errors import BenchError
+from duplex.engine.ports import LOOPBACK, free_port
+
+__all__ = ["Server", "child_environment", "running_server", "stopped_at_the_end"]
+
+_PROJECT = Path(__file__).parent.parent
+_READY_LIMIT_S = 60.0
+_STOP_LIMIT_S = 20.0
+_LOOK_EVERY_S = 0.01
+_OURS = "OMNI_DUPLEX_"
+_INHERITED = ("LLAMACPP_ROOT", "MODEL_DIR", "LLM_MODEL", "REF_AUDIO", "OMNI_PARROT_FAULTS")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is ready."""
+
+    port: int
+    process: psutil.Process
+    start_s: float
+    """From spawning it to the first `ready` in `/status`."""
+
+    def cpu_s(self) -> float:
+        """CPU time of the server so far, user and system, without its engine."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def memory_mb(self) -> float:
+        """Resident memory of the server without its engine."""
+        return float(self.process.memory_info().rss) / 2**20
+
+    def url(self, **query: str) -> str:
+        """Where calls connect."""
+        chosen = "".join(f"&{name}={value}" for name, value in query.items())
+        return f"ws://{LOOPBACK}:{self.port}/v1/realtime?audio=binary&input_rate=16000&output_rate=24000{chosen}"
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment without anything that would change the server's settings."""
+    return {name: value for name, value in os.environ.items() if not (name.startswith(_OURS) or name in _INHERITED)}
+
+
+@contextlib.asynccontextmanager
+async def running_server(*flags: str) -> AsyncIterator[Server]:
+    """A server with `flags`, ready for calls. Raises `BenchError` when it does not get ready."""
+    port = free_port()
+    command = [sys.executable, "-m", "web.cli", "serve", "--port", str(port), "--engine-port", "0", *flags]
+    with tempfile.TemporaryFile() as output:
+        began_s = time.monotonic()
+        async with stopped_at_the_end(command, output.fileno()) as process:
+            await _ready(port, process)
+            yield Server(port, psutil.Process(process.pid), time.monotonic() - began_s)
+
+
+@contextlib.asynccontextmanager
+async def stopped_at_the_end(command: Sequence[str], output: int) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """A child that is asked to end when the body has, and made to if it will not."""
+    process = subprocess.Popen(
+        command, cwd=_PROJECT, env=child_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            await asyncio.to_thread(process.wait, _STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+    give_up_s = time.monotonic() + _READY_LIMIT_S
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while time.monotonic() < give_up_s:
+            if process.poll() is not None:
+                raise BenchError(f"The server ended with code {process.returncode} before it was ready.")
+            with contextlib.suppress(httpx.TransportError):
+                status = (await client.get(f"http://{LOOPBACK}:{port}/status")).json()
+                if any(engine["state"] == "ready" for engine in status["engines"]):
+                    return
+            await asyncio.sleep(_LOOK_EVERY_S)
+    raise BenchError(f"The server was not ready after {_READY_LIMIT_S:.0f} s.")

@@ -1,0 +1,1 @@
+"""One spoken conversation with one engine. Imports nothing else of ours."""

@@ -1,0 +1,88 @@
+"""PCM as bytes: what the samples are, how they become frames, and the recent past of a microphone."""
+
+from dataclasses import dataclass
+
+from duplex.errors import InvalidAudio
+
+__all__ = ["FRAME_MS", "INPUT_RATES_HZ", "SAMPLE_BYTES", "Framer", "PcmFormat", "Recording"]
+
+SAMPLE_BYTES = 2
+"""16-bit mono throughout."""
+
+FRAME_MS = 20
+"""The unit of voice-activity detection: webrtcvad takes 10, 20 or 30 ms."""
+
+INPUT_RATES_HZ = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+@dataclass(frozen=True, slots=True)
+class PcmFormat:
+    """16-bit little-endian mono PCM at one of `INPUT_RATES_HZ`. Raises `InvalidAudio` for any other rate."""
+
+    rate_hz: int
+
+    def __post_init__(self) -> None:
+        if self.rate_hz not in INPUT_RATES_HZ:
+            rates = ", ".join(map(str, INPUT_RATES_HZ))
+            raise InvalidAudio(f"A rate of {self.rate_hz} Hz is not supported; use one of {rates}.", param="rate")
+
+    def samples(self, pcm: bytes | memoryview) -> int:
+        """How many samples `pcm` holds. Raises `InvalidAudio` when a sample is cut in half."""
+        if len(pcm) % SAMPLE_BYTES:
+            raise InvalidAudio(
+                f"{len(pcm)} bytes are not whole 16-bit samples; the odd byte would shift all that follows. "
+                "Nothing of this message was used.",
+                param="audio",
+            )
+        return len(pcm) // SAMPLE_BYTES
+
+
+class Framer:
+    """Any pieces in, whole frames out: the same bytes give the same frames however they were split."""
+
+    def __init__(self, frame_bytes: int) -> None:
+        self._frame_bytes = frame_bytes
+        self._rest = b""
+
+    def push(self, piece: bytes | memoryview) -> list[bytes]:
+        """Return the frames completed by `piece`; the rest, shorter than a frame, waits for more."""
+        pending = self._rest + bytes(piece)
+        whole = len(pending) - len(pending) % self._frame_bytes
+        self._rest = pending[whole:]
+        return [pending[at : at + self._frame_bytes] for at in range(0, whole, self._frame_bytes)]
+
+
+class Recording:
+    """The recent past of one microphone, addressed by sample number since its start.
+
+    Holds at most `limit` samples; what is older is gone, and asking for it gives what is left.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept = bytearray()
+        self._start = 0
+
+    @property
+    def start(self) -> int:
+        """Number of the oldest sample still here."""
+        return self._start
+
+    @property
+    def end(self) -> int:
+        """Number of the sample that comes next."""
+        return self._start + len(self._kept) // SAMPLE_BYTES
+
+    def append(self, pcm: bytes) -> None:
+        """Add whole samples; the oldest leave when the limit is reached."""
+        self._kept += pcm
+        excess = len(self._kept) - self.limit * SAMPLE_BYTES
+        if excess > 0:
+            del self._kept[:excess]
+            self._start += excess // SAMPLE_BYTES
+
+    def read(self, start: int, end: int) -> bytes:
+        """Samples `start` up to, not including, `end`, as far as they are here."""
+        first = max(start, self._start) - self._start
+        last = min(end, self.end) - self._start
+        return bytes(self._kept[first * SAMPLE_BYTES : max(first, last) * SAMPLE_BYTES])

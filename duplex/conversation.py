@@ -1,0 +1,403 @@
+"""One spoken conversation as a sans-I/O object: audio, requests, engine events and timeouts in, effects out.
+
+It never awaits and never looks at a clock. `DuplexSession` performs what it returns, in order.
+
+Every response has a generation. A break raises the lowest one admitted, and the last line before the socket asks
+`admits`: whatever is queued anywhere of an older response falls there.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import assert_never
+
+from duplex.audio import SAMPLE_BYTES
+from duplex.clock import ms_to_samples, samples_to_ms, samples_to_s
+from duplex.conversation_settings import AfterBreak, ConversationSettings
+from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.engine.base import (
+    ENGINE_INPUT_RATE_HZ,
+    EngineAudio,
+    EngineEvent,
+    EngineIdle,
+    EngineListen,
+    EngineText,
+    Mode,
+)
+from duplex.errors import EngineStalled, InvalidEvent
+from duplex.hearing import Chunker, Microphone
+from duplex.latency import TurnLatency
+from duplex.messages import (
+    AcknowledgePlayback,
+    AppendAudio,
+    BreakReason,
+    CancelResponse,
+    ClearInput,
+    ClearOutput,
+    CommitInput,
+    Committed,
+    Configure,
+    Configured,
+    CreateResponse,
+    InputCleared,
+    ModelListens,
+    Request,
+    ResponseAudio,
+    ResponseCut,
+    ResponseEnded,
+    ResponseStarted,
+    ResponseText,
+    ServerMessage,
+    SpeechStarted,
+    SpeechStopped,
+    Warned,
+)
+from duplex.playout import PlayoutClock
+from duplex.speaking import Voice
+from duplex.turns import TurnAction, TurnEvent, TurnMachine, TurnState
+from duplex.vad import GateEvent, GateMoment, SpeechDetector, VadGate
+
+__all__ = ["Conversation"]
+
+CHUNK_SAMPLES = ENGINE_INPUT_RATE_HZ
+"""The model's beat: it was trained to hear, and to decide, once a second."""
+
+
+class Conversation:
+    """See the module's docstring. All `now` are seconds of one monotonic clock."""
+
+    def __init__(self, settings: ConversationSettings, detector: SpeechDetector, now: float) -> None:
+        self._settings = settings
+        self._mic = Microphone(
+            settings.input_rate_hz, VadGate(detector, settings.vad), settings.kept_s * ENGINE_INPUT_RATE_HZ
+        )
+        self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
+        self._turns = TurnMachine()
+        self._generation = 0
+        self._admitted = 1
+        self._playout = PlayoutClock()
+        self._playing = 0
+        self._end_sent = False
+        self._latency = TurnLatency()
+        self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        self._announced = False
+        self._due: Mapping[str, str] | None = None
+        self._next_metadata: Mapping[str, str] = {}
+        self._heard_at = now
+        self._answer_until = now
+        self._broken_at = now
+
+    @property
+    def settings(self) -> ConversationSettings:
+        """The settings in force."""
+        return self._settings
+
+    @property
+    def state(self) -> TurnState:
+        """Who holds the floor."""
+        return self._turns.state
+
+    def admits(self, generation: int) -> bool:
+        """May something of this response still reach the client?"""
+        return generation >= self._admitted
+
+    # --- what the client does
+
+    def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
+        """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
+        events = self._mic.push(pcm)
+        self._heard_at = now
+        effects = [effect for event in events for effect in self._on_gate(event, now)]
+        return effects + self._feed()
+
+    def receive(self, request: Request, now: float) -> list[Effect]:
+        """Take one request. Raises `ClientError`, changing nothing, when it cannot be granted."""
+        match request:
+            case AppendAudio(pcm):
+                return self.receive_audio(pcm, now)
+            case Configure(settings):
+                return self._configure(settings)
+            case CommitInput():
+                return self._commit(now)
+            case ClearInput():
+                return self._clear()
+            case CreateResponse(metadata):
+                return self._create_response(now, metadata)
+            case CancelResponse():
+                return self._cancel_response(now)
+            case ClearOutput():
+                return self._break(BreakReason.CLIENT_CANCELLED, now) if self._turns.audible else []
+            case AcknowledgePlayback(generation, played_ms):
+                # A report about any response but the one that plays comes too late to mean anything.
+                if generation == self._playing:
+                    self._playout.acknowledge(played_ms / 1000, now)
+                return []
+        assert_never(request)
+
+    def _configure(self, settings: ConversationSettings) -> list[Effect]:
+        """Use other settings from now on. Raises `InvalidAudio`, changing nothing, for an unsupported rate."""
+        if settings.mode is not self._settings.mode:
+            raise InvalidEvent("The mode of a conversation is chosen when it connects.", param="conversation")
+        self._mic.set_rate(settings.input_rate_hz)
+        self._mic.gate.configure(settings.vad)
+        new_rate = settings.output_rate_hz != self._settings.output_rate_hz
+        if settings.detect_turns != self._settings.detect_turns:
+            self._chunks.discard()
+            self._announced = False
+        self._settings = settings
+        self._mic.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
+        if new_rate:
+            self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        return [Say(Configured())]
+
+    def _commit(self, now: float) -> list[Effect]:
+        """Make what was said the next input. Raises `InvalidEvent` when nothing was."""
+        if self._settings.mode is Mode.DUPLEX:
+            # The model has heard it already, second by second.
+            return [Say(Committed())]
+        if self._settings.detect_turns and self._announced:
+            return [effect for event in self._mic.gate.close() for effect in self._on_gate(event, now)]
+        if self._settings.detect_turns or self._chunks.waiting < ms_to_samples(100, ENGINE_INPUT_RATE_HZ):
+            raise InvalidEvent(
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio.",
+                code="input_audio_buffer_commit_empty",
+            )
+        lost = [Say(Warned("input_dropped", "The oldest input was dropped."))] if self._chunks.lost else []
+        self._latency.speech_ended_at = now
+        return [*lost, *self._hand_over()]
+
+    def _clear(self) -> list[Effect]:
+        """Forget input that was not committed."""
+        if self._settings.mode is Mode.SIMPLEX:
+            self._mic.gate.close()
+            self._announced = False
+            self._chunks.discard()
+        return [Say(InputCleared())]
+
+    def _create_response(self, now: float, metadata: Mapping[str, str]) -> list[Effect]:
+        """Ask for an answer now. Raises `InvalidEvent` when one is being given.
+
+        A duplex model cannot be made to speak: it is given silence, so that it can decide to.
+        """
+        if self._turns.state is TurnState.RESPONDING:
+            raise InvalidEvent(
+                "Conversation already has an active response in progress.",
+                code="conversation_already_has_active_response",
+            )
+        if self._settings.mode is Mode.DUPLEX:
+            self._next_metadata = dict(metadata)
+            self._chunks.release()
+            self._answer_until = now + self._settings.answer_wait_s
+            return []
+        return self._answer(now, metadata)
+
+    def _cancel_response(self, now: float) -> list[Effect]:
+        """Silence the answer at the client's request. Raises `InvalidEvent` when there is none."""
+        if not self._turns.audible:
+            raise InvalidEvent("Cancellation failed: no active response found", code="response_cancel_not_active")
+        return self._break(BreakReason.CLIENT_CANCELLED, now)
+
+    def close(self) -> None:
+        """End the conversation: nothing is admitted any more."""
+        self._turns.apply(TurnEvent.CLOSE)
+        self._admitted = self._generation + 1
+
+    # --- what the engine, the exit and the clock do
+
+    def receive_engine(self, event: EngineEvent, now: float) -> list[Effect]:
+        """Take one engine event."""
+        if self._turns.state is TurnState.BREAKING:
+            return self._on_drained(now) if event == EngineIdle(interrupted=True) else []
+        match event:
+            case EngineText() | EngineAudio():
+                return self._on_output(event, now)
+            case EngineListen():
+                return [Say(ModelListens())]
+            case EngineIdle():
+                return self._on_ended(now) if self._turns.state is TurnState.RESPONDING else []
+        assert_never(event)
+
+    def receive_sent(self, generation: int, message: ServerMessage, now: float) -> None:
+        """A `Speak` has left through the exit."""
+        if isinstance(message, ResponseStarted):
+            self._playing, self._playout = generation, PlayoutClock()
+        elif isinstance(message, ResponseAudio):
+            samples = len(message.pcm) // SAMPLE_BYTES
+            self._playout.sent(samples_to_s(samples, self._settings.output_rate_hz), now)
+        elif isinstance(message, ResponseEnded) and generation == self._generation:
+            self._end_sent = True
+
+    def deadline(self) -> float | None:
+        """When `receive_timeout` wants to be called next, if nothing happens before."""
+        earliest = min(self._silence_due(), self._played_out_due(), self._break_due())
+        return None if earliest == math.inf else earliest
+
+    def receive_timeout(self, now: float) -> list[Effect]:
+        """Time has passed. Raises `EngineStalled` when a break was not answered in time."""
+        effects: list[Effect] = []
+        if now >= self._break_due():
+            raise EngineStalled(
+                f"The engine was still not silent {self._settings.break_deadline_s:.0f} s after a break."
+            )
+        if now >= self._played_out_due():
+            self._turns.apply(TurnEvent.PLAYED_OUT)
+            effects += self._announce()
+        if now >= self._silence_due():
+            samples = int((now - self._heard_at) * self._mic.rate_hz)
+            effects += self.receive_audio(bytes(samples * SAMPLE_BYTES), now)
+        return effects
+
+    # --- the user's speech
+
+    def _on_gate(self, event: GateEvent, now: float) -> list[Effect]:
+        if event.moment is GateMoment.RELEASE:
+            return self._on_release(event, now)
+        interrupts = self._settings.detect_turns and self._settings.interrupt_response
+        if event.moment is GateMoment.CONFIRM and interrupts and self._turns.audible:
+            # Stock clients flush on speech_started: speech that began before the answer is announced once more.
+            self._announced = False
+            return self._break(BreakReason.TURN_DETECTED, now)
+        return self._announce()
+
+    def _announce(self) -> list[Effect]:
+        """Say that the user speaks, once it is known not to be a mere noise over an answer."""
+        gate = self._mic.gate
+        if not gate.open or self._announced or not self._settings.detect_turns:
+            return []
+        if self._turns.audible and not gate.confirmed:
+            return []
+        self._announced = True
+        start = max(0, gate.started_at - ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ))
+        if self._settings.mode is Mode.SIMPLEX:
+            self._chunks.skip_to(start)
+        return [Say(SpeechStarted(samples_to_ms(start, ENGINE_INPUT_RATE_HZ)))]
+
+    def _on_release(self, event: GateEvent, now: float) -> list[Effect]:
+        announced, self._announced = self._announced, False
+        if self._settings.mode is Mode.DUPLEX and (announced or not self._settings.detect_turns):
+            self._chunks.release()
+            self._answer_until = now + self._settings.answer_wait_s
+        if not announced:
+            return []
+        self._latency.speech_ended_at = now - self._settings.vad.hangover_ms / 1000
+        stopped = Say(SpeechStopped(samples_to_ms(event.at, ENGINE_INPUT_RATE_HZ)))
+        if self._settings.mode is Mode.DUPLEX:
+            # The model has heard it already, second by second.
+            return [stopped, Say(Committed())]
+        answer = self._settings.create_response
+        return [stopped, *self._hand_over(), *(self._answer(now, {}) if answer else [])]
+
+    def _feed(self) -> list[Effect]:
+        """Hand whole seconds to the engine as they come."""
+        if self._settings.mode is Mode.SIMPLEX:
+            return [Prefill(chunk) for chunk in self._chunks.take_whole()] if self._announced else []
+        effects: list[Effect] = []
+        for chunk in self._chunks.take_whole():
+            effects.append(Prefill(chunk))
+            if not self._chunks.held:
+                effects.append(Decode())
+        return effects
+
+    def _hand_over(self) -> list[Effect]:
+        return [*(Prefill(chunk) for chunk in self._chunks.take_rest()), Say(Committed())]
+
+    # --- the assistant's turn
+
+    def _answer(self, now: float, metadata: Mapping[str, str]) -> list[Effect]:
+        """Simplex: ask the engine for an answer as soon as it is free."""
+        if self._turns.state in {TurnState.RESPONDING, TurnState.BREAKING}:
+            self._due = metadata
+            return []
+        self._due = None
+        self._next_metadata = metadata
+        self._latency.asked_at = now
+        return [*self._apply(TurnEvent.RESPONSE_STARTS, now), Decode()]
+
+    def _answer_due(self, now: float) -> list[Effect]:
+        return [] if self._due is None else self._answer(now, self._due)
+
+    def _on_output(self, output: EngineText | EngineAudio, now: float) -> list[Effect]:
+        """Text or sound of the response; a duplex model opens its turn with it."""
+        opening: list[Effect] = []
+        if self._turns.state is not TurnState.RESPONDING:
+            if self._settings.mode is Mode.SIMPLEX:
+                return []
+            opening = self._apply(TurnEvent.RESPONSE_STARTS, now)
+        if isinstance(output, EngineText):
+            self._latency.output("text", now)
+            return [*opening, Speak(self._generation, ResponseText(output.text))]
+        self._latency.output("audio", now)
+        return opening + self._sound(self._voice.push(output.pcm))
+
+    def _sound(self, pieces: list[bytes]) -> list[Effect]:
+        return [Speak(self._generation, ResponseAudio(piece)) for piece in pieces]
+
+    def _on_ended(self, now: float) -> list[Effect]:
+        return [
+            *self._sound(self._voice.flush()),
+            *self._apply(TurnEvent.RESPONSE_ENDS, now),
+            *self._answer_due(now),
+        ]
+
+    def _on_drained(self, now: float) -> list[Effect]:
+        return [*self._apply(TurnEvent.ENGINE_DRAINED, now), *self._announce(), *self._answer_due(now)]
+
+    def _break(self, reason: BreakReason, now: float) -> list[Effect]:
+        self._due = None
+        self._admitted = self._generation + 1
+        interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
+        announcement = self._announce()
+        cut = ResponseCut(reason, int(self._playout.played_s(now) * 1000), self._latency.take())
+        effects: list[Effect] = [Flush(), *announcement, Say(cut)]
+        if interrupts:
+            self._broken_at = now
+            effects.append(self._interrupt(reason))
+        return effects
+
+    def _interrupt(self, reason: BreakReason) -> Interrupt:
+        if self._settings.mode is Mode.SIMPLEX:
+            return Interrupt(forget=False)
+        if self._settings.after_break is AfterBreak.RESET:
+            padding = ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ)
+            if reason is BreakReason.TURN_DETECTED:
+                self._chunks.seek(self._mic.gate.started_at - padding)
+            return Interrupt(forget=True)
+        # Asked for silence, the model keeps it until it is spoken to; interrupted by speech, until that has ended.
+        spoken_over = reason is BreakReason.TURN_DETECTED
+        self._chunks.hold(int(self._settings.listen_limit_s * ENGINE_INPUT_RATE_HZ) if spoken_over else None)
+        return Interrupt(forget=False)
+
+    def _apply(self, event: TurnEvent, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for action in self._turns.apply(event):
+            if action is TurnAction.OPEN:
+                effects.append(self._open(now))
+            elif action is TurnAction.END:
+                effects.append(Speak(self._generation, ResponseEnded(self._latency.take())))
+        return effects
+
+    def _open(self, now: float) -> Effect:
+        self._generation += 1
+        self._end_sent = False
+        self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        self._latency.open(now)
+        self._mic.gate.rearm()
+        metadata, self._next_metadata = self._next_metadata, {}
+        return Speak(self._generation, ResponseStarted(self._generation, metadata))
+
+    # --- times
+
+    def _silence_due(self) -> float:
+        """A microphone that stops sending must still end the speech, and must not stop a duplex model's beat."""
+        beat = self._settings.mode is Mode.DUPLEX and (
+            self._turns.state is TurnState.RESPONDING or self._heard_at < self._answer_until
+        )
+        waits = beat or (self._announced and self._settings.detect_turns)
+        return self._heard_at + self._settings.microphone_idle_s if waits else math.inf
+
+    def _played_out_due(self) -> float:
+        ended = self._turns.state is TurnState.DRAINING and self._end_sent
+        return self._playout.ends_at if ended else math.inf
+
+    def _break_due(self) -> float:
+        breaking = self._turns.state is TurnState.BREAKING
+        return self._broken_at + self._settings.break_deadline_s if breaking else math.inf

@@ -1,0 +1,53 @@
+"""How one conversation behaves."""
+
+import enum
+from dataclasses import dataclass, field
+
+from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, Mode
+from duplex.vad import VadSettings
+
+__all__ = ["AfterBreak", "ConversationSettings"]
+
+
+class AfterBreak(enum.StrEnum):
+    """What becomes of a duplex model that is still in its turn after a break."""
+
+    LISTEN = "listen"
+    """It is made to listen, by prefills without decode, until the user has finished. It remembers the conversation."""
+    RESET = "reset"
+    """It forgets everything and hears the interrupting words anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSettings:
+    """What a client or the operator may choose. Rates are Hz, `_ms` milliseconds, `_s` seconds."""
+
+    mode: Mode = Mode.DUPLEX
+    after_break: AfterBreak = AfterBreak.LISTEN
+    input_rate_hz: int = 24_000
+    output_rate_hz: int = ENGINE_OUTPUT_RATE_HZ
+    detect_turns: bool = True
+    """False is push to talk: commit and response.create make the turns, and speech does not interrupt."""
+    create_response: bool = True
+    interrupt_response: bool = True
+    prefix_padding_ms: int = 300
+    vad: VadSettings = field(default_factory=VadSettings)
+    piece_ms: int = 100
+    """Longest piece of reply audio: what is in flight cannot be recalled."""
+    keep_s: int = 30
+    """How much of the microphone's past is kept."""
+    push_to_talk_s: int = 120
+    """The longest uncommitted input in push to talk; the oldest is dropped beyond it, with a warning."""
+    microphone_idle_s: float = 1.0
+    """After so long without audio, while something waits for it, silence is assumed."""
+    answer_wait_s: float = 10.0
+    """How long after speech a duplex model is given its beat although the microphone is silent."""
+    listen_limit_s: float = 15.0
+    """The longest a duplex model is made to listen after a barge-in: noise must not gag it for ever."""
+    break_deadline_s: float = 90.0
+    """An engine that has not drained by then is given up."""
+
+    @property
+    def kept_s(self) -> int:
+        """How much of the microphone's past must be at hand."""
+        return self.keep_s if self.detect_turns else self.push_to_talk_s

@@ -1,0 +1,51 @@
+"""What a conversation wants done. `DuplexSession` performs effects in the order they were returned."""
+
+from dataclasses import dataclass
+
+from duplex.messages import ServerMessage
+
+__all__ = ["Decode", "Effect", "EngineCommand", "Flush", "Interrupt", "Prefill", "Say", "Speak"]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Send ahead of all queued audio."""
+
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Send in order with the audio of the responses."""
+
+    generation: int
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Drop everything queued that is no longer admitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Let the engine hear `pcm` (16 kHz)."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Let the engine think and speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Break the engine; see `Engine.interrupt`."""
+
+    forget: bool
+
+
+EngineCommand = Prefill | Decode | Interrupt
+
+Effect = Say | Speak | Flush | EngineCommand

@@ -1,0 +1,397 @@
+"""The `Engine` port over a llama-server: HTTP in, SSE text and WAV files out.
+
+What shapes it is the engine's lock. A decode holds it from its first to its last line and nothing can end it early, so
+every decode is read to its end by a task of the adapter's own, whoever asked for it, and all else waits its turn.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from duplex.clock import Clock
+from duplex.engine.base import EngineEvent, EngineIdle, EngineSession, Mode
+from duplex.engine.input_feed import InputFeed
+from duplex.engine.limits import EngineLimits
+from duplex.engine.llama_http import LlamaHttp
+from duplex.engine.llama_wire import (
+    DecodeListen,
+    DecodeText,
+    OmniInit,
+    decode_body,
+)
+from duplex.engine.mailbox import EventMailbox
+from duplex.engine.omni_setup import OmniSetup
+from duplex.engine.pace import RenderPace
+from duplex.engine.spool import Spool
+from duplex.engine.spool_files import SpoolFiles, remove_files
+from duplex.engine.stale import HeadTrim, VocoderLedger
+from duplex.engine.turn_pump import TurnPump
+from duplex.engine.watch import SpoolWatcher
+from duplex.errors import EngineError, EngineExited
+
+__all__ = ["EngineLimits", "LlamaServerEngine"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    fragments: int
+    duration_s: float
+
+
+class LlamaServerEngine:
+    """One llama-server process seen through the `Engine` port.
+
+    Outlives conversations, and restarts of the process: `begin` initialises a process that has forgotten us.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        output_dir: Path,
+        input_dir: Path,
+        init: OmniInit,
+        client: httpx.AsyncClient,
+        watcher: SpoolWatcher,
+        clock: Clock,
+        limits: EngineLimits,
+    ) -> None:
+        """`base_url` is a loopback address. `output_dir` and `input_dir` are absolute and ours alone; the engine, on
+        the same machine, writes its sound to the one and reads what it hears from the other. `client` ignores proxy
+        variables and lets idle connections expire in less than 5 s, before the server closes them."""
+        self._output_dir = output_dir
+        self._input_dir = input_dir
+        self._watcher = watcher
+        self._clock = clock
+        self._limits = limits
+        self._http = LlamaHttp(base_url, client)
+        self._setup = OmniSetup(self._http, init, output_dir, limits)
+        self._feed = InputFeed(self._http, input_dir, limits)
+        self._mailbox = EventMailbox()
+        self._mailbox.close()
+        self._session: EngineSession | None = None
+        self._failure: Exception | None = None
+        self._ledger = VocoderLedger()
+        self._pace = RenderPace()
+        self._trim = HeadTrim()
+        self._duplex_spool = Spool()
+        self._pump: TurnPump | None = None
+        self._pump_task: asyncio.Task[None] | None = None
+        self._decode_task: asyncio.Task[_Decoded] | None = None
+        # Held while a decode starts and while a break is under way: neither may begin inside the other.
+        self._turn_lock = asyncio.Lock()
+        self._round_idx = -1
+        self._heard_at = 0.0
+        self._was_broken = False
+        self._needs_reset = False
+        self._breaks = 0
+
+    async def begin(self, session: EngineSession) -> None:
+        """Forget everything and start a conversation.
+
+        Raises EngineStartFailed when the engine cannot be initialised; its process must then be restarted.
+        """
+        self._mailbox.close()
+        await self._stop()
+        self._mailbox = EventMailbox()
+        self._session = session
+        self._failure = None
+        self._was_broken = self._needs_reset = False
+        self._breaks = 0
+        with self._failing():
+            await asyncio.to_thread(remove_files, self._output_dir)
+            await asyncio.to_thread(remove_files, self._input_dir)
+            if await self._setup.prepare(session):
+                self._ledger, self._pace, self._duplex_spool = VocoderLedger(), RenderPace(), Spool()
+            if session.mode is Mode.SIMPLEX:
+                self._ledger.end_turn()
+            self._trim.start(self._ledger.stale_samples)
+            self._open_input()
+            if session.mode is Mode.DUPLEX:
+                self._pump = self._new_pump(self._output_dir, self._duplex_spool)
+
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
+        """Let the model hear `pcm` and see `image`. In simplex it waits until the last response is over.
+
+        Raises InvalidEvent for an image that is none, EngineError when the engine cannot go on.
+        """
+        mode = self._check()
+        with self._failing():
+            if mode is Mode.SIMPLEX and not self._feed.is_open:
+                await self._open_round()
+            await self._feed.feed(pcm, image)
+            self._heard_at = self._clock.now()
+
+    async def decode(self) -> None:
+        """Let the model think and speak. Cancelling the call does not stop the engine's decode."""
+        mode = self._check()
+        if not self._mailbox.has_room:
+            raise RuntimeError("nobody reads the engine's events")
+        with self._failing():
+            breaks = self._breaks
+            decoded = await self._decode_once(mode, breaks)
+            if mode is Mode.DUPLEX or decoded is None:
+                return
+            if self._is_killed_by_break(decoded):
+                await self._say_again(breaks)
+            elif decoded.fragments:
+                self._was_broken = False
+
+    async def interrupt(self, *, forget: bool = False) -> None:
+        """End the response and wait until nothing of it can arrive. May be called while `decode` runs; in duplex
+        `prefill` may go on meanwhile."""
+        self._check()
+        self._breaks += 1
+        is_broken = self._pump is not None and self._pump.is_active
+        if self._pump is not None and is_broken:
+            self._pump.drain()
+        self._mailbox.drop_response()
+        with self._failing():
+            async with self._turn_lock:
+                if await self._drain() or is_broken:
+                    self._settle_vocoder()
+                if forget:
+                    await self._reset_context()
+            self._mailbox.put(EngineIdle(interrupted=True))
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """Everything the engine says from `begin` to `finish`, then the end. Raises what the engine failed with."""
+        return aiter(self._mailbox)
+
+    async def finish(self) -> None:
+        """End the conversation: `events` ends at once; returns when the engine is quiet and its files are gone."""
+        self._mailbox.close()
+        try:
+            await self._stop()
+        finally:
+            self._session = self._pump = None
+            await asyncio.to_thread(remove_files, self._output_dir)
+            await asyncio.to_thread(remove_files, self._input_dir)
+
+    def fail(self, failure: Exception) -> None:
+        """The engine cannot go on: all calls and `events` raise `failure` from now on, until the next `begin`.
+
+        Whoever watches the process says so here, because an exit shows in no file while only audio is awaited.
+        """
+        if self._failure is not None:
+            return
+        self._failure = failure
+        self._setup.distrust()
+        self._mailbox.fail(failure)
+        for task in (self._decode_task, self._pump_task):
+            if task is not None:
+                task.cancel()
+
+    # Sessions -------------------------------------------------------------------------------------------------------
+
+    async def _stop(self) -> None:
+        """Bring a conversation that may be in any state to an end. One that has failed is at its end.
+
+        Raises EngineError when it fails only now.
+        """
+        try:
+            if self._failure is None and self._session is not None:
+                with self._failing():
+                    async with self._turn_lock:
+                        if await self._drain():
+                            self._settle_vocoder()
+        finally:
+            tasks = [task for task in (self._decode_task, self._pump_task) if task is not None]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+            self._decode_task = self._pump_task = None
+
+    async def _reset_context(self) -> None:
+        assert self._session is not None
+        if not await self._setup.empty(self._session):
+            raise EngineExited("the engine process was replaced in mid-conversation")
+        self._was_broken = self._needs_reset = False
+        self._open_input()
+
+    def _open_input(self) -> None:
+        # Duplex has no rounds, and 0 would ask the engine for a new prompt if it had none.
+        assert self._session is not None
+        self._feed.open_round(first_cnt=0 if self._session.mode is Mode.SIMPLEX else 1)
+
+    # Turns ----------------------------------------------------------------------------------------------------------
+
+    async def _open_round(self) -> None:
+        """Simplex: the next prefill begins a round, which the engine allows when the last one is over."""
+        await self._wait_for_turn()
+        async with self._turn_lock:
+            self._check()
+            if self._needs_reset:
+                await self._reset_context()
+            await asyncio.to_thread(remove_files, self._output_dir)
+
+    async def _wait_for_turn(self) -> None:
+        """Simplex: until the last response is over. Outside the turn lock, because a break is what may end it."""
+        while self._pump_task is not None and not self._pump_task.done():
+            await asyncio.wait([self._pump_task])
+        self._check()
+
+    async def _decode_once(self, mode: Mode, breaks: int) -> _Decoded | None:
+        """None when a break came before the decode could start: there is then nothing to end."""
+        if mode is Mode.SIMPLEX:
+            await self._wait_for_turn()
+        async with self._turn_lock:
+            self._check()
+            if breaks != self._breaks:
+                return None
+            pump = await self._start_pump(mode)
+            settled_s = self._clock.now() - self._heard_at
+            await asyncio.sleep(max(0.0, self._limits.settle_ms / 1000 - settled_s))
+            pump.start_decode()
+            self._decode_task = self._own(self._run_decode(pump, mode), "engine-decode")
+            if self._pump_task is None or self._pump_task.done():
+                self._pump_task = self._own(self._run_pump(pump, mode), "engine-spool")
+        task = self._decode_task
+        # Waiting, not awaiting: the decode goes on when this call is cancelled.
+        await asyncio.wait([task])
+        self._check()
+        return task.result()
+
+    async def _start_pump(self, mode: Mode) -> TurnPump:
+        if mode is Mode.DUPLEX:
+            assert self._pump is not None
+            if not self._pump.is_active:
+                if self._pump_task is not None:
+                    await asyncio.wait([self._pump_task])
+                self._pump.sweep()
+            return self._pump
+        self._round_idx += 1
+        self._ledger.end_turn()
+        root = self._output_dir / f"round_{self._round_idx:03d}"
+        self._pump = self._new_pump(root, Spool(first=1000 * self._round_idx))
+        return self._pump
+
+    def _new_pump(self, root: Path, spool: Spool) -> TurnPump:
+        assert self._session is not None
+        files = SpoolFiles(root, is_round=self._session.mode is Mode.SIMPLEX)
+        files.make()
+        return TurnPump(
+            mode=self._session.mode,
+            files=files,
+            spool=spool,
+            ledger=self._ledger,
+            pace=self._pace,
+            trim=self._trim,
+            mailbox=self._mailbox,
+            watcher=self._watcher,
+            clock=self._clock,
+            limits=self._limits,
+        )
+
+    async def _run_decode(self, pump: TurnPump, mode: Mode) -> _Decoded:
+        started_at = self._clock.now()
+        fragments = 0
+        listens = False
+        body = decode_body(round_idx=self._round_idx if mode is Mode.SIMPLEX else None)
+        async with contextlib.aclosing(self._http.decode(body, on_bytes=pump.receive_byte)) as events:
+            async for event in events:
+                match event:
+                    case DecodeText(text):
+                        fragments += 1
+                        pump.receive_fragment(text)
+                    case DecodeListen():
+                        listens = True
+        pump.end_decode(listens=listens)
+        if mode is Mode.SIMPLEX:
+            self._feed.end_round()
+        return _Decoded(fragments, self._clock.now() - started_at)
+
+    async def _run_pump(self, pump: TurnPump, mode: Mode) -> None:
+        await pump.run()
+        if mode is Mode.SIMPLEX and not pump.is_flagged:
+            self._needs_reset = True
+
+    async def _drain(self) -> bool:
+        """Bring the response that runs to its end without a sound. False when none runs: a break would then stick.
+
+        The caller holds the turn lock.
+        """
+        pump, task = self._pump, self._pump_task
+        if pump is None or task is None or not pump.is_active:
+            return False
+        pump.drain()
+        if self._decode_task is not None:
+            await asyncio.wait([self._decode_task])
+            self._check()
+        if pump.is_active and not pump.is_flagged:
+            self._ledger.mark()
+            await self._http.call("break", {}, limit_s=self._limits.request_timeout_s)
+            self._was_broken = True
+            pump.drain()
+        await asyncio.wait([task])
+        self._check()
+        self._needs_reset = False
+        return True
+
+    def _settle_vocoder(self) -> None:
+        """After a break: what may still be in the vocoder's buffer is cut from the next answer."""
+        assert self._session is not None
+        if self._session.mode is Mode.SIMPLEX or self._ledger.is_due:
+            # A new simplex round empties the buffer. In duplex, a vocoder that had enough for a window and made none
+            # in all this time was awake at the break and threw everything away.
+            self._ledger.end_turn()
+            self._duplex_spool.restart()
+        self._ledger.mark()
+        self._trim.start(self._ledger.stale_samples)
+
+    # A break that stuck ---------------------------------------------------------------------------------------------
+
+    def _is_killed_by_break(self, decoded: _Decoded) -> bool:
+        is_quick = decoded.duration_s < self._limits.empty_decode_s
+        return self._was_broken and decoded.fragments == 0 and is_quick
+
+    async def _say_again(self, breaks: int) -> None:
+        """Clear the flag that stuck, at the price of the context, and ask the round's question again. Once."""
+        async with self._turn_lock:
+            if self._pump is None or breaks != self._breaks:
+                return
+            self._pump.abandon()
+            if self._pump_task is not None:
+                await asyncio.wait([self._pump_task])
+            kept = self._feed.take_round()
+            await self._reset_context()
+            await self._feed.feed_again(kept)
+            self._heard_at = self._clock.now()
+        await self._decode_once(Mode.SIMPLEX, breaks)
+
+    # Failures -------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> Mode:
+        if self._failure is not None:
+            raise self._failure
+        if self._session is None:
+            raise RuntimeError("the engine has no conversation: call begin first")
+        return self._session.mode
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineError as error:
+            self.fail(error)
+            raise
+
+    def _own(self, work: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
+        """Run `work` beside the calls. The adapter keeps the task, waits for it in `begin` and `finish`, and tells
+        everybody when it fails."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(self._notice)
+        return task
+
+    def _notice(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            assert isinstance(failure, Exception)
+            self.fail(failure)

@@ -1,0 +1,66 @@
+"""All engines of one server: which one a conversation gets, or why it gets none."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from duplex.engine.host import EngineHost, EngineState, EngineStatus
+from duplex.engine.lease import LeasedEngine
+from duplex.errors import CapacityError, EngineBusy, ShuttingDown
+from duplex.tasks import beside
+
+__all__ = ["EnginePool", "EngineStatus"]
+
+
+class EnginePool:
+    """Lends out the engines of `hosts`. Nobody waits: what cannot be had now is refused with the reason."""
+
+    def __init__(self, hosts: Sequence[EngineHost]) -> None:
+        self._hosts = tuple(hosts)
+        self._closing = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Supervise all engines while the body runs; on the way out, also by cancellation, every child is stopped.
+
+        Raises `EngineStartFailed` before anything is started when a start cannot succeed (port taken).
+        """
+        for host in self._hosts:
+            await host.preflight()
+        supervisors = {f"engine_{number}": host.run() for number, host in enumerate(self._hosts)}
+        async with beside(**supervisors):
+            try:
+                yield
+            finally:
+                self._closing = True
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[LeasedEngine]:
+        """The exclusive right to an engine that is ready.
+
+        Raises at once: `EngineBusy` when all that work are in conversations, `EngineNotReady` with the progress or the
+        reason when none works yet or any more, `ShuttingDown` when the server ends.
+        """
+        async with self._pick().lease() as engine:
+            yield engine
+
+    def status(self) -> tuple[EngineStatus, ...]:
+        """Every engine now, in a fixed order."""
+        return tuple(host.status for host in self._hosts)
+
+    async def wait_ready(self) -> None:
+        """Return when every engine is usable or has failed for good; `status` tells which."""
+        for host in self._hosts:
+            await host.wait_until(EngineState.READY, EngineState.LEASED, EngineState.FAILED, EngineState.STOPPED)
+
+    def _pick(self) -> EngineHost:
+        if self._closing:
+            raise ShuttingDown("The server is shutting down.")
+        for host in self._hosts:
+            if host.status.state is EngineState.READY:
+                return host
+        raise self._refusal()
+
+    def _refusal(self) -> CapacityError:
+        refusals = [host.refusal() for host in self._hosts]
+        busy = next((refusal for refusal in refusals if isinstance(refusal, EngineBusy)), None)
+        return busy or next(iter(refusals), ShuttingDown("The server has no engine."))

@@ -1,0 +1,123 @@
+"""The files of one engine's output directory: listing, reading, removing. Blocking calls of microseconds on tmpfs.
+
+Files are removed, directories never: an engine that thinks it has made a directory loses what it then writes there.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from duplex.engine.clean_text import GroupText
+from duplex.engine.spool import DONE_FLAG, parse_flag, token_group_number
+
+__all__ = ["SpoolFiles", "remove_files"]
+
+_TEXT_NAME = "llm_text.txt"
+_INT32_BYTES = 4
+
+
+class SpoolFiles:
+    """One directory of WAVs and the debug directory beside it: a simplex round's, or duplex's only one."""
+
+    def __init__(self, root: Path, *, is_round: bool) -> None:
+        """`root` holds `tts_wav` and `llm_debug`. `is_round`: each group has its own folder in `llm_debug`."""
+        self.wav_dir = root / "tts_wav"
+        self._debug_dir = root / "llm_debug"
+        self._is_round = is_round
+
+    def make(self) -> None:
+        """Make the WAV directory before the engine does, so that it can be watched from the first file on."""
+        self.wav_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def names(self) -> set[str]:
+        """The names in the WAV directory."""
+        try:
+            return {path.name for path in self.wav_dir.iterdir()}
+        except FileNotFoundError:
+            return set()
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a WAV as they are now; none when it is gone."""
+        try:
+            return (self.wav_dir / name).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def remove(self, name: str) -> None:
+        """Unlink a file of the WAV directory."""
+        (self.wav_dir / name).unlink(missing_ok=True)
+
+    def flag(self) -> int | None:
+        """The number in the done flag, None when there is none or it is still empty."""
+        return parse_flag(self.read(DONE_FLAG))
+
+    def take_token_groups(self, names: set[str]) -> list[tuple[int, int]]:
+        """Number and count of tokens of each finished group in the listing, whose files are removed."""
+        groups = []
+        for name in names:
+            number = token_group_number(name)
+            if number is None:
+                continue
+            content_bytes = len(self.read(name))
+            # The engine opens the file, then writes and closes it in one go: empty means not yet.
+            if content_bytes and content_bytes % _INT32_BYTES == 0:
+                self.remove(name)
+                self.remove(f"audio_tokens_chunk_{number}.txt")
+                groups.append((number, content_bytes // _INT32_BYTES))
+        return sorted(groups)
+
+    def group_texts(self) -> list[GroupText]:
+        """The groups' texts that are on disk, in order."""
+        if not self._is_round:
+            lines = _read_text(self._debug_dir / _TEXT_NAME).split("\n")
+            return list(enumerate(lines[:-1]))
+        texts = [(number, _read_text(folder / _TEXT_NAME)) for number, folder in self._group_folders()]
+        return sorted((number, text) for number, text in texts if text)
+
+    def text_sign(self) -> int:
+        """A number that changes when a group's text is written."""
+        if self._is_round:
+            return sum((folder / _TEXT_NAME).exists() for _, folder in self._group_folders())
+        try:
+            return (self._debug_dir / _TEXT_NAME).stat().st_size
+        except OSError:
+            return 0
+
+    def trim_group_debug(self, number: int) -> None:
+        """Remove the dumps of a group whose sound is made, but not its text: 0.7 MB for every 8 text tokens."""
+        if not self._is_round:
+            return
+        for path in _files(self._debug_dir / f"chunk_{number}"):
+            if path.name != _TEXT_NAME:
+                path.unlink(missing_ok=True)
+
+    def trim_debug(self) -> None:
+        """Remove every file of the debug directory."""
+        remove_files(self._debug_dir)
+
+    def _group_folders(self) -> Iterator[tuple[int, Path]]:
+        with contextlib.suppress(OSError):
+            for folder in self._debug_dir.iterdir():
+                number = folder.name.removeprefix("chunk_")
+                if number.isdecimal():
+                    yield int(number), folder
+
+
+def remove_files(root: Path) -> None:
+    """Remove every file below `root`, and leave every directory."""
+    for path in _files(root):
+        path.unlink(missing_ok=True)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            yield Path(folder) / name
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return ""

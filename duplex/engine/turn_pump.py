@@ -1,0 +1,284 @@
+"""The pump: carries a response from the engine's files and fragments to the mailbox, and knows when it is over."""
+
+import asyncio
+import logging
+
+from duplex.clock import Clock
+from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineAudio, EngineIdle, EngineListen, EngineText, Mode
+from duplex.engine.clean_text import FragmentMender
+from duplex.engine.limits import EngineLimits
+from duplex.engine.mailbox import EventMailbox
+from duplex.engine.pace import RenderPace
+from duplex.engine.response_end import ResponseEnd, Verdict
+from duplex.engine.spool import DONE_FLAG, NextWav, Spool
+from duplex.engine.spool_files import SpoolFiles
+from duplex.engine.stale import HeadTrim, VocoderLedger
+from duplex.engine.watch import DirectoryWatch, SpoolWatcher
+from duplex.errors import EngineRefused, EngineStalled
+from duplex.wav import IncompleteWav, WavAudio, read_wav
+
+__all__ = ["TurnPump"]
+
+_log = logging.getLogger(__name__)
+
+
+class TurnPump:
+    """One spool directory: a simplex round's, or duplex's for a whole conversation.
+
+    `run` lives while a turn is active and ends when it is over; in duplex it is run again for the next turn. The
+    decode's reader calls the `receive_…` methods beside it, on the same loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: Mode,
+        files: SpoolFiles,
+        spool: Spool,
+        ledger: VocoderLedger,
+        pace: RenderPace,
+        trim: HeadTrim,
+        mailbox: EventMailbox,
+        watcher: SpoolWatcher,
+        clock: Clock,
+        limits: EngineLimits,
+    ) -> None:
+        self._mode = mode
+        self._files = files
+        self._spool = spool
+        self._ledger = ledger
+        self._pace = pace
+        self._trim = trim
+        self._mailbox = mailbox
+        self._watcher = watcher
+        self._clock = clock
+        self._limits = limits
+        self._end = ResponseEnd(mode, stall_s=limits.stall_s)
+        self._mender = FragmentMender()
+        self._held_at = 0.0
+        self._watch: DirectoryWatch | None = None
+        self._is_active = False
+        self._is_abandoned = False
+        self._blocked_at: float | None = None
+        self._partial_bytes = 0
+        self._text_sign = 0
+        self._groups = 0
+        self._spent_groups: list[int] = []
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a turn is on: from `start_decode` until all of it has been carried."""
+        return self._is_active
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether what comes is thrown away."""
+        return self._end.is_draining
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the last response ended with the engine's flag."""
+        return self._end.is_flagged
+
+    def start_decode(self) -> None:
+        """A decode is about to be asked for. If no turn is active, `run` must follow."""
+        self._is_active = True
+        self._end.start_decode(self._clock.now())
+
+    def receive_byte(self) -> None:
+        """The decode has sent something."""
+        self._end.receive_byte(self._clock.now())
+
+    def receive_fragment(self, fragment: str) -> None:
+        """The decode has sent text, perhaps with cut characters."""
+        now = self._clock.now()
+        self._end.receive_text(now)
+        if self._end.is_draining:
+            return
+        if not self._mender.is_waiting:
+            self._held_at = now
+        self._put_text(self._mender.push(fragment))
+
+    def end_decode(self, *, listens: bool) -> None:
+        """The decode was read to its end."""
+        self._end.end_decode(self._clock.now(), listens=listens)
+        if listens and not self._end.is_draining:
+            self._mailbox.put(EngineListen())
+        self._nudge()
+
+    def drain(self) -> None:
+        """Throw away what comes from now on. Called again, it restarts the quiet time."""
+        self._end.drain(self._clock.now())
+        self._mender.flush()
+        self._nudge()
+
+    def abandon(self) -> None:
+        """End without a word: the decode never took place."""
+        self._is_abandoned = True
+        self._nudge()
+
+    def sweep(self) -> None:
+        """Throw away what lies there although no turn is active: it is older than the last `EngineIdle`."""
+        self._end.drain(self._clock.now())
+        before = self._spool.expected
+        self._scan()
+        self._files.remove(DONE_FLAG)
+        self._end.close()
+        if self._spool.expected != before:
+            self._trim.start(self._ledger.stale_samples)
+
+    async def run(self) -> None:
+        """Carry until the turn is over.
+
+        Raises EngineStalled when the engine hangs, RuntimeError when nobody reads the mailbox.
+        """
+        self._watch = self._watcher.watch(self._files.wav_dir)
+        try:
+            while not self._is_abandoned and not self._is_over():
+                if self._spent_groups:
+                    await self._trim_groups()
+                await self._watch.wait()
+        finally:
+            self._is_active = False
+            self._watch.close()
+            self._watch = None
+        if self._text_sign:
+            await asyncio.to_thread(self._files.trim_debug)
+            self._text_sign = 0
+            self._mender.restart()
+
+    def _is_over(self) -> bool:
+        self._scan()
+        is_rendering = self._ledger.is_due
+        quiet_s = self._pace.quiet_s(self._limits.quiet_s, is_due=is_rendering)
+        is_audio_due = is_rendering or self._is_speech_due()
+        match self._end.verdict(self._clock.now(), is_audio_due=is_audio_due, quiet_s=quiet_s):
+            case Verdict.WAIT:
+                return False
+            case Verdict.STALLED:
+                raise EngineStalled(f"the engine gave no sign of life for {self._limits.stall_s:g} s")
+            case Verdict.OVER:
+                self._finish_turn()
+                return True
+
+    def _finish_turn(self) -> None:
+        if self._end.is_turn_open and not self._end.is_draining:
+            self._flush_text()
+            self._mailbox.put(EngineIdle())
+        self._end.close()
+
+    def _is_speech_due(self) -> bool:
+        """Whether a group's text is on disk and its audio tokens are not. Only simplex keeps groups apart."""
+        return self._mode is Mode.SIMPLEX and self._text_sign > self._groups
+
+    def _scan(self) -> None:
+        names = self._files.names()
+        if self._spool.has_gap(names):
+            names |= self._files.names()
+        self._account_tokens(names)
+        self._look_at_text()
+        flag = self._files.flag() if DONE_FLAG in names else None
+        while True:
+            if flag is not None and self._spool.is_done(flag, names):
+                self._take_flag()
+                flag = None
+            wav = self._spool.next_wav(names, flag=flag)
+            if wav is None or self._is_blocked() or not self._take_wav(wav):
+                return
+            names.discard(wav.name)
+
+    def _take_wav(self, wav: NextWav) -> bool:
+        audio = self._read(wav)
+        if audio is None:
+            return False
+        self._partial_bytes = 0
+        if self._spool.consume(wav.number):
+            self._ledger.drop_before_mark()
+            if self._trim.remaining_samples:
+                self._trim.start(self._ledger.held_samples)
+        now = self._clock.now()
+        self._pace.receive_wav(now)
+        self._ledger.receive_wav()
+        self._files.remove(wav.name)
+        self._end.receive_file(now, is_audio=True)
+        pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)
+        if pcm:
+            self._mailbox.put(EngineAudio(pcm))
+        return True
+
+    def _read(self, wav: NextWav) -> WavAudio | None:
+        content = self._files.read(wav.name)
+        try:
+            audio = read_wav(content, torn=wav.closed)
+        except IncompleteWav:
+            if wav.closed:
+                _log.warning("the engine left %s without a header; it is skipped", wav.name)
+                return WavAudio(b"", ENGINE_OUTPUT_RATE_HZ, 1)
+            if len(content) != self._partial_bytes:
+                self._partial_bytes = len(content)
+                self._end.receive_file(self._clock.now())
+            return None
+        if audio.rate_hz != ENGINE_OUTPUT_RATE_HZ or audio.channels != 1:
+            raise EngineRefused(f"the engine's audio has {audio.rate_hz} Hz and {audio.channels} channels")
+        return audio
+
+    def _take_flag(self) -> None:
+        self._files.remove(DONE_FLAG)
+        self._ledger.end_turn()
+        # Also after an unbroken answer the vocoder opens the next one with a replay of its last 160 ms.
+        self._trim.start(self._ledger.stale_samples)
+        was_open = self._end.is_turn_open
+        self._end.receive_flag()
+        if self._mode is Mode.DUPLEX and was_open and not self._end.is_draining:
+            self._flush_text()
+            self._mailbox.put(EngineIdle())
+
+    def _account_tokens(self, names: set[str]) -> None:
+        for number, tokens in self._files.take_token_groups(names):
+            self._ledger.receive_tokens(tokens)
+            self._groups += 1
+            self._spent_groups.append(number)
+            self._end.receive_file(self._clock.now())
+        self._pace.receive_due(self._clock.now(), is_due=self._ledger.is_due)
+
+    def _look_at_text(self) -> None:
+        sign = self._files.text_sign()
+        if sign != self._text_sign:
+            self._text_sign = sign
+            self._end.receive_file(self._clock.now())
+        if not self._mender.is_waiting:
+            return
+        self._put_text(self._mender.mend(self._files.group_texts()))
+        if self._mender.is_waiting and self._clock.now() - self._held_at >= self._limits.text_hold_s:
+            self._put_text(self._mender.flush())
+
+    def _flush_text(self) -> None:
+        if self._mender.is_waiting:
+            self._put_text(self._mender.mend(self._files.group_texts()))
+            self._put_text(self._mender.flush())
+
+    def _put_text(self, text: str) -> None:
+        if text and not self._end.is_draining:
+            self._mailbox.put(EngineText(text))
+
+    def _is_blocked(self) -> bool:
+        if self._mailbox.has_room or self._end.is_draining:
+            self._blocked_at = None
+            return False
+        now = self._clock.now()
+        if self._blocked_at is None:
+            self._blocked_at = now
+        # The engine is not to blame for files that only we leave unread.
+        self._end.receive_file(now)
+        if now - self._blocked_at >= self._limits.stall_s:
+            raise RuntimeError(f"nobody has read the engine's events for {self._limits.stall_s:g} s")
+        return True
+
+    async def _trim_groups(self) -> None:
+        spent, self._spent_groups = self._spent_groups, []
+        for number in spent:
+            await asyncio.to_thread(self._files.trim_group_debug, number)
+
+    def _nudge(self) -> None:
+        if self._watch is not None:
+            self._watch.nudge()

@@ -1,0 +1,116 @@
+"""The exception tree, split by whose fault it is.
+
+    OmniDuplexError
+    ├── ClientError               the peer did something wrong; the same again is useless
+    │   ├── InvalidAudio            odd byte count, unsupported rate or format
+    │   ├── InvalidEvent            malformed, unknown or ill-typed event; the session lives on
+    │   ├── MessageTooBig           one message over the stated limit
+    │   ├── NotAuthorised           missing or wrong key
+    │   ├── OriginRefused           a browser page we do not serve
+    │   └── ClientStalled           the peer stopped reading
+    ├── CapacityError             retry later
+    │   ├── EngineBusy              every engine is leased
+    │   ├── EngineNotReady          still loading, or restarting
+    │   └── ShuttingDown            the server drains
+    └── EngineError               ours to heal
+        ├── EngineStartFailed       missing files, port taken, exited while loading
+        ├── EngineExited            the process died in mid-call
+        ├── EngineStalled           no sign of life within the watchdog's limit
+        └── EngineRefused           an HTTP answer the contract does not allow for this request
+
+Anything else that escapes is a bug. Messages say what happened, why, and what to do; they never hold
+audio, text or keys.
+"""
+
+__all__ = [
+    "CapacityError",
+    "ClientError",
+    "ClientStalled",
+    "EngineBusy",
+    "EngineError",
+    "EngineExited",
+    "EngineNotReady",
+    "EngineRefused",
+    "EngineStalled",
+    "EngineStartFailed",
+    "InvalidAudio",
+    "InvalidEvent",
+    "MessageTooBig",
+    "NotAuthorised",
+    "OmniDuplexError",
+    "OriginRefused",
+    "ShuttingDown",
+]
+
+
+class OmniDuplexError(Exception):
+    """Root of everything this project raises on purpose."""
+
+
+class ClientError(OmniDuplexError):
+    """The peer's fault. `code` and `param` are OpenAI's words for the `error` event."""
+
+    def __init__(self, message: str, *, code: str = "invalid_value", param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class InvalidAudio(ClientError):
+    """Audio that cannot be read as the format the session agreed on."""
+
+
+class InvalidEvent(ClientError):
+    """An event that cannot be understood or does not apply now."""
+
+
+class MessageTooBig(ClientError):
+    """One message over the limit."""
+
+
+class NotAuthorised(ClientError):
+    """No key, or a wrong one."""
+
+
+class OriginRefused(ClientError):
+    """The `Origin` header names a page that may not connect."""
+
+
+class ClientStalled(ClientError):
+    """The peer stopped reading for longer than the send deadline."""
+
+
+class CapacityError(OmniDuplexError):
+    """Nothing is wrong with the request: try again later."""
+
+
+class EngineBusy(CapacityError):
+    """Every engine is leased."""
+
+
+class EngineNotReady(CapacityError):
+    """The engine is still loading, or restarting."""
+
+
+class ShuttingDown(CapacityError):
+    """The server drains and takes no new session."""
+
+
+class EngineError(OmniDuplexError):
+    """The engine's fault."""
+
+
+class EngineStartFailed(EngineError):
+    """The engine could not be brought up."""
+
+
+class EngineExited(EngineError):
+    """The engine process died."""
+
+
+class EngineStalled(EngineError):
+    """The engine gives no sign of life."""
+
+
+class EngineRefused(EngineError):
+    """The engine answered with a status this request does not allow."""

@@ -1,0 +1,118 @@
+"""The microphone's way in: from the client's PCM to speech decisions and to what the model hears."""
+
+import math
+
+from duplex.audio import Framer, PcmFormat, Recording
+from duplex.engine.base import ENGINE_INPUT_RATE_HZ
+from duplex.resample import Quality, StreamResampler
+from duplex.vad import VAD_FRAME_BYTES, VAD_RATE_HZ, GateEvent, VadGate
+
+__all__ = ["Chunker", "Microphone"]
+
+assert VAD_RATE_HZ == ENGINE_INPUT_RATE_HZ, "one sample number must mean one moment on both paths"
+
+
+class Microphone:
+    """Two paths from one stream: a fast one to the gate, a clean one into the recording.
+
+    The clean filter lags by up to 40 ms; waiting for it would make every interruption that much slower. Both paths
+    count the same 16 kHz samples, so a position found by the gate is valid in the recording.
+    """
+
+    def __init__(self, rate_hz: int, gate: VadGate, keep_samples: int) -> None:
+        self.gate = gate
+        self.recording = Recording(keep_samples)
+        self._framer = Framer(VAD_FRAME_BYTES)
+        self._tune(rate_hz)
+
+    @property
+    def rate_hz(self) -> int:
+        """Rate of the client's PCM."""
+        return self._format.rate_hz
+
+    def set_rate(self, rate_hz: int) -> None:
+        """Expect another rate from the next piece on. Raises `InvalidAudio`, changing nothing, if unsupported."""
+        if rate_hz == self.rate_hz:
+            return
+        PcmFormat(rate_hz)
+        self.recording.append(self._clean.flush())
+        self._framer.push(self._fast.flush())
+        self._tune(rate_hz)
+
+    def push(self, pcm: bytes) -> list[GateEvent]:
+        """Take whole samples at `rate_hz`. Raises `InvalidAudio`, using nothing, for half a sample."""
+        self._format.samples(pcm)
+        self.recording.append(self._clean.push(pcm))
+        return [event for frame in self._framer.push(self._fast.push(pcm)) for event in self.gate.push(frame)]
+
+    def _tune(self, rate_hz: int) -> None:
+        self._format = PcmFormat(rate_hz)
+        self._fast = StreamResampler(rate_hz, VAD_RATE_HZ, Quality.FAST)
+        self._clean = StreamResampler(rate_hz, ENGINE_INPUT_RATE_HZ, Quality.CLEAN)
+
+
+class Chunker:
+    """Walks through a recording in chunks, each sample once unless it is told to go back.
+
+    While it is held, the model is to hear the chunks and not to think about them.
+    """
+
+    def __init__(self, recording: Recording, chunk_samples: int) -> None:
+        self._recording = recording
+        self._chunk_samples = chunk_samples
+        self._next = 0
+        self._held_until: float = 0
+
+    @property
+    def held(self) -> bool:
+        """Is the model made to listen?"""
+        return self._next < self._held_until
+
+    def hold(self, samples: int | None) -> None:
+        """Make the model listen until `release`, or for so many samples from now."""
+        self._held_until = math.inf if samples is None else self._recording.end + samples
+
+    def release(self) -> None:
+        """Let the model think again."""
+        self._held_until = 0
+
+    @property
+    def waiting(self) -> int:
+        """Samples recorded and not yet taken."""
+        return self._recording.end - max(self._next, self._recording.start)
+
+    @property
+    def lost(self) -> int:
+        """Samples that left the recording before they were taken."""
+        return max(0, self._recording.start - self._next)
+
+    def seek(self, sample: int) -> None:
+        """Continue at `sample`."""
+        self._next = max(0, sample)
+
+    def skip_to(self, sample: int) -> None:
+        """Continue at `sample`, but never take a sample twice."""
+        self._next = max(self._next, sample)
+
+    def discard(self) -> None:
+        """Continue with what is recorded from now on."""
+        self._next = self._recording.end
+
+    def take_whole(self) -> list[bytes]:
+        """Every whole chunk that waits."""
+        chunks = []
+        while self.waiting >= self._chunk_samples:
+            chunks.append(self._take(self._chunk_samples))
+        return chunks
+
+    def take_rest(self) -> list[bytes]:
+        """Everything that waits, the last chunk as short as it is."""
+        chunks = self.take_whole()
+        if self.waiting:
+            chunks.append(self._take(self.waiting))
+        return chunks
+
+    def _take(self, samples: int) -> bytes:
+        start = max(self._next, self._recording.start)
+        self._next = start + samples
+        return self._recording.read(start, self._next)

@@ -1,0 +1,98 @@
+"""The way out: a control lane, a paced audio lane, and the gate at the exit.
+
+    Say    --> control lane --.
+                               >-- gate --> dialect --> socket
+    Speak  --> audio lane ----'
+
+The control lane always goes first. The audio lane keeps text, sound and lifecycle of the responses in order and lets
+sound leave in real time plus a small lead. The gate is asked when a message leaves and not before: gated any
+earlier, a piece that waited for a slow client would still be heard after the break.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from duplex.audio import SAMPLE_BYTES
+from duplex.effects import Say, Speak
+from duplex.errors import ClientStalled
+from duplex.messages import ResponseAudio
+from duplex.playout import Pacer
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Decides what leaves next. All `now` are seconds of one monotonic clock.
+
+    The control lane is bounded by `control_limit` messages: a client that leaves more unread has stalled. The audio
+    lane has no bound of its own; whoever fills it must wait while `audio_s` is over its limit.
+    """
+
+    def __init__(self, admits: Callable[[int], bool], *, lead_s: float, control_limit: int = 512) -> None:
+        self._admits = admits
+        self._pacer = Pacer(lead_s)
+        self._control_limit = control_limit
+        self._control: deque[Say] = deque()
+        self._audio: deque[Speak] = deque()
+        self._rate_hz = 24_000
+        self._audio_bytes = 0
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of sound that wait."""
+        return self._seconds(self._audio_bytes)
+
+    def set_rate(self, rate_hz: int) -> None:
+        """Sound is at this rate from now on."""
+        self._rate_hz = rate_hz
+
+    def say(self, effect: Say) -> None:
+        """Queue ahead of all audio. Raises `ClientStalled` when the lane is full."""
+        if len(self._control) >= self._control_limit:
+            raise ClientStalled(f"{self._control_limit} events wait unread: the client has stopped reading.")
+        self._control.append(effect)
+
+    def speak(self, effect: Speak) -> None:
+        """Queue in order with the audio."""
+        self._audio.append(effect)
+        self._audio_bytes += self._size(effect)
+
+    def flush(self) -> None:
+        """Drop everything that is no longer admitted; the client's queue is empty, so real time starts anew."""
+        self._audio = deque(effect for effect in self._audio if self._admits(effect.generation))
+        self._audio_bytes = sum(map(self._size, self._audio))
+        self._pacer.reset()
+
+    def take(self, now: float) -> Say | Speak | None:
+        """What may leave now, or None. Whoever takes a message sends it at once."""
+        if self._control:
+            return self._control.popleft()
+        while self._audio and not self._admits(self._audio[0].generation):
+            self._pop()
+        if not self._audio or self.due_at() > now:
+            return None
+        effect = self._pop()
+        if isinstance(effect.message, ResponseAudio):
+            self._pacer.sent(self._seconds(self._size(effect)), now)
+        return effect
+
+    def due_at(self) -> float:
+        """When the next message may leave; infinity when there is none."""
+        if self._control:
+            return float("-inf")
+        if not self._audio:
+            return float("inf")
+        size = self._size(self._audio[0])
+        return self._pacer.due_at(self._seconds(size)) if size else float("-inf")
+
+    def _pop(self) -> Speak:
+        effect = self._audio.popleft()
+        self._audio_bytes -= self._size(effect)
+        return effect
+
+    def _seconds(self, size: int) -> float:
+        return size / SAMPLE_BYTES / self._rate_hz
+
+    @staticmethod
+    def _size(effect: Speak) -> int:
+        return len(effect.message.pcm) if isinstance(effect.message, ResponseAudio) else 0

@@ -1,0 +1,223 @@
+"""The thin shell around a conversation: it performs the effects and feeds back what happened.
+
+Four tasks beside the caller's reader, all in one group, so that nothing outlives the session:
+
+    writer    outbox -> dialect -> socket, the gate on its last line
+    driver    feed -> engine, one call at a time
+    listener  engine -> conversation
+    timer     conversation.deadline() -> conversation.receive_timeout()
+
+The reader calls `receive`, which never awaits: a socket is always read, whatever the engine does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from duplex.clock import Clock
+from duplex.conversation import Conversation
+from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.engine.base import Engine
+from duplex.errors import ClientError, ClientStalled
+from duplex.feed import EngineFeed
+from duplex.messages import Configure, Refused, Request, ResponseCut, ResponseStarted, ServerMessage, Warned
+from duplex.outbox import Outbox
+
+__all__ = ["DuplexSession", "SessionLimits"]
+
+log = logging.getLogger(__name__)
+
+Transmit = Callable[[ServerMessage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """The bounds of one session's queues, in seconds."""
+
+    lead_s: float = 0.25
+    """How far reply audio may run ahead of real time."""
+    audio_waiting_s: float = 60.0
+    """Reply audio that may wait for its time; beyond it the engine's events are left where they are."""
+    input_waiting_s: float = 30.0
+    """Microphone audio that may wait for the engine; beyond it the oldest is dropped, with a warning."""
+    send_s: float = 10.0
+    """How long one message may take to leave before the client counts as stalled."""
+
+
+@dataclass(slots=True)
+class SessionNumbers:
+    """What is logged when a session ends."""
+
+    responses: int = 0
+    breaks: int = 0
+    input_dropped_s: float = 0.0
+
+
+class DuplexSession:
+    """One client, one lease, one conversation."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        conversation: Conversation,
+        transmit: Transmit,
+        clock: Clock,
+        limits: SessionLimits,
+    ) -> None:
+        self._engine = engine
+        self._conversation = conversation
+        self._transmit = transmit
+        self._clock = clock
+        self._limits = limits
+        self._outbox = Outbox(conversation.admits, lead_s=limits.lead_s)
+        self._outbox.set_rate(conversation.settings.output_rate_hz)
+        self._feed = EngineFeed(limits.input_waiting_s)
+        self._outbox_changed = asyncio.Event()
+        self._outbox_drained = asyncio.Event()
+        self._feed_changed = asyncio.Event()
+        self._deadline_moved = asyncio.Event()
+        self._timer_wakes_at = float("inf")
+        self.numbers = SessionNumbers()
+
+    def receive(self, request: Request, event_id: str | None = None) -> None:
+        """Take one request of the client. One that cannot be granted is answered with `Refused`."""
+        try:
+            self._perform(self._conversation.receive(request, self._clock.now()))
+        except ClientStalled:
+            raise
+        except ClientError as error:
+            self.refuse(error, event_id)
+        if isinstance(request, Configure):
+            self._outbox.set_rate(self._conversation.settings.output_rate_hz)
+
+    def refuse(self, error: ClientError, event_id: str | None = None) -> None:
+        """Tell the client what was wrong; the session lives on."""
+        self._perform([Say(Refused(error.code, str(error), error.param, event_id))])
+
+    async def run(self, read: Callable[[], Awaitable[None]]) -> None:
+        """Converse until `read` returns. Raises the first error of any task: `EngineError`, `ClientError`, or a bug."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                own = [
+                    tasks.create_task(run(), name=name)
+                    for name, run in (
+                        ("writer", self._write),
+                        ("driver", self._drive),
+                        ("listener", self._listen),
+                        ("timer", self._keep_time),
+                    )
+                ]
+                await read()
+                for task in own:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            self._conversation.close()
+            self.numbers.input_dropped_s = self._feed.dropped_s
+
+    # --- effects
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Say():
+                    self._count(effect.message)
+                    self._outbox.say(effect)
+                case Speak():
+                    self._count(effect.message)
+                    self._outbox.speak(effect)
+                case Flush():
+                    self._outbox.flush()
+                    self._outbox_drained.set()
+                case Prefill() | Decode() | Interrupt():
+                    self._queue(effect)
+                case _:
+                    assert_never(effect)
+        if effects:
+            self._outbox_changed.set()
+        deadline = self._conversation.deadline()
+        if deadline is not None and deadline < self._timer_wakes_at:
+            self._deadline_moved.set()
+
+    def _queue(self, command: Prefill | Decode | Interrupt) -> None:
+        dropped = self._feed.dropped_s
+        self._feed.put(command)
+        self._feed_changed.set()
+        if dropped == 0.0 and self._feed.dropped_s > 0.0:
+            self._outbox.say(Say(Warned("input_dropped", "The engine cannot keep up: the oldest audio was dropped.")))
+
+    def _count(self, message: ServerMessage) -> None:
+        if isinstance(message, ResponseStarted):
+            self.numbers.responses += 1
+        elif isinstance(message, ResponseCut):
+            self.numbers.breaks += 1
+
+    # --- tasks
+
+    async def _write(self) -> None:
+        while True:
+            now = self._clock.now()
+            effect = self._outbox.take(now)
+            if effect is None:
+                await _wait(self._outbox_changed, self._outbox.due_at() - now)
+                continue
+            try:
+                async with asyncio.timeout(self._limits.send_s):
+                    await self._transmit(effect.message)
+            except TimeoutError:
+                raise ClientStalled(f"The client has not read for {self._limits.send_s:.0f} s.") from None
+            if isinstance(effect, Speak):
+                self._conversation.receive_sent(effect.generation, effect.message, self._clock.now())
+                self._perform([])
+                if self._outbox.audio_s < self._limits.audio_waiting_s:
+                    self._outbox_drained.set()
+
+    async def _drive(self) -> None:
+        while True:
+            command = self._feed.take()
+            match command:
+                case None:
+                    await _wait(self._feed_changed, float("inf"))
+                case Prefill(pcm):
+                    await self._engine.prefill(pcm)
+                case Decode():
+                    await self._engine.decode()
+                case Interrupt(forget):
+                    await self._engine.interrupt(forget=forget)
+
+    async def _listen(self) -> None:
+        async for event in self._engine.events():
+            self._perform(self._conversation.receive_engine(event, self._clock.now()))
+            while self._outbox.audio_s >= self._limits.audio_waiting_s:
+                await _wait(self._outbox_drained, float("inf"))
+
+    async def _keep_time(self) -> None:
+        while True:
+            deadline = self._conversation.deadline()
+            self._timer_wakes_at = float("inf") if deadline is None else deadline
+            now = self._clock.now()
+            if now < self._timer_wakes_at:
+                await _wait(self._deadline_moved, self._timer_wakes_at - now)
+                continue
+            self._perform(self._conversation.receive_timeout(now))
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for `event`, at most so long, and take it back."""
+    try:
+        async with asyncio.timeout(None if seconds == float("inf") else max(0.0, seconds)):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to report: the first that is not the mere echo of another one."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,1 @@
+"""The HTTP/SSE contract of the earlier server. Its routes are not built yet."""

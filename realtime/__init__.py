@@ -1,0 +1,1 @@
+"""How a WebSocket speaks with a conversation."""

@@ -1,0 +1,56 @@
+"""Who may connect: keys for programs, origins for pages."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from duplex.errors import NotAuthorised, OriginRefused
+
+__all__ = ["KEY_SUBPROTOCOL", "Access"]
+
+KEY_SUBPROTOCOL = "openai-insecure-api-key."
+"""Browsers cannot set headers on a WebSocket; OpenAI's clients carry the key in an offered subprotocol."""
+
+_LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """No `keys` means that nobody needs one, which is for loopback only. `origins` are whole, as browsers send them."""
+
+    keys: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+    def check(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> None:
+        """Raises `OriginRefused` or `NotAuthorised`. `headers` has lower-case names."""
+        self._check_origin(headers.get("origin"), headers.get("host", ""))
+        if self.keys and not self._knows(_offered_key(headers, subprotocols)):
+            raise NotAuthorised("This server needs a key: send 'Authorization: Bearer KEY'.", code="invalid_api_key")
+
+    def _check_origin(self, origin: str | None, host: str) -> None:
+        """No `Origin` means no browser. The page's own host may connect; without keys only under a loopback name, or a
+        foreign page could reach us through a host name of its own that resolves to this machine."""
+        if origin is None or origin in self.origins:
+            return
+        page = urlsplit(origin)
+        own = page.netloc == host
+        if own and (self.keys or page.hostname in _LOOPBACK_NAMES):
+            return
+        raise OriginRefused(
+            "This page may not connect. The operator can allow it with --allow-origin.", code="origin_refused"
+        )
+
+    def _knows(self, key: str) -> bool:
+        # Every key is compared, in constant time: the answer's delay must not tell how much of a key was right.
+        return sum(hmac.compare_digest(key.encode(), known.encode()) for known in self.keys) > 0
+
+
+def _offered_key(headers: Mapping[str, str], subprotocols: Sequence[str]) -> str:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key:
+        return key.strip()
+    if "x-api-key" in headers:
+        return headers["x-api-key"]
+    offered = (name for name in subprotocols if name.startswith(KEY_SUBPROTOCOL))
+    return next(offered, "").removeprefix(KEY_SUBPROTOCOL)

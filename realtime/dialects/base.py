@@ -1,0 +1,49 @@
+"""What every dialect does: the client's frames to requests, our messages to its frames. One object a connection."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from duplex.messages import Request, ServerMessage
+
+__all__ = ["Dialect", "Frame", "SessionFacts"]
+
+Frame = str | bytes
+"""One WebSocket message: text or binary."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """What a dialect may tell its client about the session."""
+
+    session_id: str
+    model: str
+    engine_kind: str
+    stand_in: bool
+
+
+class Dialect(Protocol):
+    """Pure: holds the protocol's own state (ids, sequence numbers) and does no I/O."""
+
+    event_id: str | None
+    """The client's id of the event last decoded, for an error that refers to it."""
+
+    def greet(self) -> list[Frame]:
+        """What the client hears first."""
+        ...
+
+    def decode(self, frame: Frame) -> list[Request]:
+        """Understand one frame. Raises `InvalidEvent` or `InvalidAudio`; the connection lives on."""
+        ...
+
+    def encode(self, message: ServerMessage) -> list[Frame]:
+        """Say one message; nothing where the protocol has no word for it."""
+        ...
+
+    def farewell(self, reason: str) -> list[Frame]:
+        """What the client hears last in an orderly end."""
+        ...
+
+    @property
+    def closing(self) -> bool:
+        """Has the client asked for the end of the session?"""
+        ...

@@ -1,0 +1,205 @@
+"""`/v1/realtime`: accept, authorise, lease an engine, converse, close with the right code."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from duplex.clock import Clock
+from duplex.conversation import Conversation
+from duplex.conversation_settings import ConversationSettings
+from duplex.engine.base import Engine, EngineSession
+from duplex.errors import (
+    ClientError,
+    ClientStalled,
+    EngineBusy,
+    EngineError,
+    EngineExited,
+    EngineNotReady,
+    EngineRefused,
+    EngineStalled,
+    EngineStartFailed,
+    InvalidAudio,
+    InvalidEvent,
+    MessageTooBig,
+    NotAuthorised,
+    OmniDuplexError,
+    OriginRefused,
+    ShuttingDown,
+)
+from duplex.messages import AppendAudio, Request, ServerMessage
+from duplex.session import DuplexSession, SessionLimits
+from duplex.vad import SpeechDetector
+from realtime.access import Access
+from realtime.dialects.base import Dialect, Frame, SessionFacts
+from realtime.dialects.openai import OpenAIDialect
+from realtime.options import ConnectionOptions, parse_options
+
+__all__ = ["CLOSE_CODES", "EngineLease", "RealtimeService", "make_router"]
+
+log = logging.getLogger(__name__)
+
+CLOSE_CODES: dict[type[OmniDuplexError], int] = {
+    InvalidAudio: 1008,
+    InvalidEvent: 1008,
+    NotAuthorised: 1008,
+    OriginRefused: 1008,
+    ClientStalled: 1008,
+    MessageTooBig: 1009,
+    EngineStartFailed: 1011,
+    EngineExited: 1011,
+    EngineStalled: 1011,
+    EngineRefused: 1011,
+    ShuttingDown: 1012,
+    EngineBusy: 1013,
+    EngineNotReady: 1013,
+}
+"""How each error ends a connection. An error that is answered with an `error` event on a living session is not here."""
+
+_REASON_BYTES = 123
+"""RFC 6455: a control frame holds 125 bytes, two of them the code."""
+
+_BITE_BYTES = 64 * 1024
+"""A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLease:
+    """An engine for one session, and what the session may say about it."""
+
+    engine: Engine
+    kind: str
+    stand_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeService:
+    """Everything the endpoint needs, made by the composition root."""
+
+    lease: Callable[[], AbstractAsyncContextManager[EngineLease]]
+    access: Access
+    defaults: ConversationSettings
+    limits: SessionLimits
+    make_detector: Callable[[], SpeechDetector]
+    clock: Clock
+
+
+def make_router(service: RealtimeService) -> APIRouter:
+    """The WebSocket route."""
+    router = APIRouter()
+
+    async def realtime(websocket: WebSocket) -> None:
+        await _Connection(service, websocket).serve()
+
+    router.add_api_websocket_route("/v1/realtime", realtime)
+    return router
+
+
+class _Connection:
+    """One socket from accept to close."""
+
+    def __init__(self, service: RealtimeService, websocket: WebSocket) -> None:
+        self._service = service
+        self._socket = websocket
+        self._session_id = secrets.token_hex(8)
+
+    async def serve(self) -> None:
+        offered = self._socket.scope.get("subprotocols", [])
+        # A browser drops the connection when it offered subprotocols and none was selected.
+        await self._socket.accept(subprotocol="realtime" if "realtime" in offered else None)
+        try:
+            self._service.access.check(self._socket.headers, offered)
+            options = parse_options(self._socket.query_params, self._service.defaults)
+            async with self._service.lease() as leased:
+                await self._converse(leased, options)
+        except OmniDuplexError as error:
+            await self._refuse(error)
+        except WebSocketDisconnect:
+            pass
+
+    async def _converse(self, leased: EngineLease, options: ConnectionOptions) -> None:
+        service = self._service
+        facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in)
+        dialect = OpenAIDialect(facts, options.settings, extensions=options.extensions, binary=options.binary)
+        await leased.engine.begin(EngineSession(options.settings.mode))
+        conversation = Conversation(options.settings, service.make_detector(), service.clock.now())
+
+        async def transmit(message: ServerMessage) -> None:
+            await self._send(dialect.encode(message))
+
+        session = DuplexSession(leased.engine, conversation, transmit, service.clock, service.limits)
+        log.info("session %s starts: %s on %s", self._session_id, options.settings.mode, leased.kind)
+        started = service.clock.now()
+        try:
+            await self._send(dialect.greet())
+            await session.run(lambda: self._read(dialect, session))
+            await leased.engine.finish()
+        finally:
+            log.info(
+                "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped",
+                self._session_id,
+                service.clock.now() - started,
+                session.numbers.responses,
+                session.numbers.breaks,
+                session.numbers.input_dropped_s,
+            )
+        if self._connected():
+            await self._send(dialect.farewell("client_closed"))
+            await self._socket.close(1000)
+
+    async def _read(self, dialect: Dialect, session: DuplexSession) -> None:
+        """Never awaits the engine: a socket that is not read cannot hear a break."""
+        while not dialect.closing:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            frame: Frame = message["bytes"] if text is None else text
+            try:
+                requests = dialect.decode(frame)
+            except ClientError as error:
+                session.refuse(error, dialect.event_id)
+                continue
+            for request in requests:
+                await _receive(session, request, dialect.event_id)
+
+    async def _send(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if isinstance(frame, bytes):
+                await self._socket.send_bytes(frame)
+            else:
+                await self._socket.send_text(frame)
+
+    async def _refuse(self, error: OmniDuplexError) -> None:
+        log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
+        if isinstance(error, EngineError):
+            log.error("session %s: %s", self._session_id, error)
+        if not self._connected():
+            return
+        code = getattr(error, "code", "engine_lost" if isinstance(error, EngineError) else "server_busy")
+        event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
+        reason = str(error).encode()[:_REASON_BYTES].decode(errors="ignore")
+        try:
+            async with asyncio.timeout(self._service.limits.send_s):
+                await self._socket.send_json({"type": "error", "event_id": "event_refused", "error": event})
+                await self._socket.close(CLOSE_CODES[type(error)], reason)
+        except (TimeoutError, WebSocketDisconnect):
+            log.info("session %s: the client was gone before it could be told", self._session_id)
+
+    def _connected(self) -> bool:
+        states = (self._socket.client_state, self._socket.application_state)
+        return all(state is WebSocketState.CONNECTED for state in states)
+
+
+async def _receive(session: DuplexSession, request: Request, event_id: str | None) -> None:
+    if not isinstance(request, AppendAudio) or len(request.pcm) <= _BITE_BYTES:
+        session.receive(request, event_id)
+        return
+    for at in range(0, len(request.pcm), _BITE_BYTES):
+        session.receive(AppendAudio(request.pcm[at : at + _BITE_BYTES]), event_id)
+        await asyncio.sleep(0)

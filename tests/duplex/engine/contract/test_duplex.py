@@ -1,0 +1,168 @@
+"""The engine contract in duplex: a second at a time, and the model decides."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineIdle, EngineListen, EngineSession, EngineText, Mode
+from tests.duplex.engine.contract.conftest import EngineFactory
+from tests.duplex.engine.contract.harness import Heard, RunningEngine, listening, loudness_at, silence, tone, voice
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+DUPLEX = EngineSession(Mode.DUPLEX)
+OLD_HZ = 1300.0
+NEW_HZ = 2300.0
+
+
+async def step(running: RunningEngine, pcm: bytes) -> None:
+    await running.engine.prefill(pcm)
+    await running.engine.decode()
+
+
+async def say(running: RunningEngine, chunks: Iterable[bytes]) -> None:
+    for chunk in chunks:
+        await step(running, chunk)
+
+
+async def step_until_idle(running: RunningEngine, heard: Heard, *, most: int = 30) -> None:
+    """Go on with silence until the turn is over."""
+    for _ in range(most):
+        if heard.idles:
+            return
+        await step(running, silence(1.0))
+    await heard.until_idle()
+
+
+async def test_every_step_speaks_or_listens(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            for index in range(8):
+                seen = len(heard.events)
+                await step(running, voice(1.0) if index < 3 else silence(1.0))
+                await heard.until(lambda heard, seen=seen: len(heard.events) > seen)  # type: ignore[misc]
+            assert any(isinstance(event, EngineListen | EngineText) for event in heard.events)
+            assert "\ufffd" not in heard.text
+
+
+async def test_breaks_are_answered_once_each(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            for _ in range(3):
+                await say(running, [voice(1.0), voice(1.0), silence(1.0), silence(1.0)])
+                heard.clear()
+                await running.engine.interrupt()
+                await heard.until(lambda heard: EngineIdle(interrupted=True) in heard.events)
+                assert heard.idles.count(EngineIdle(interrupted=True)) == 1
+                assert heard.events[-1] == EngineIdle(interrupted=True)
+
+
+async def test_input_goes_on_during_the_drain(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard, asyncio.TaskGroup() as tasks:
+            await say(running, [voice(1.0), voice(1.0), silence(1.0)])
+            decode = tasks.create_task(step(running, silence(1.0)))
+            await heard.until(lambda heard: len(heard.events) > 0)
+            interrupt = tasks.create_task(running.engine.interrupt())
+            for _ in range(3):
+                await running.engine.prefill(voice(1.0))
+            await interrupt
+            await decode
+            await heard.until(lambda heard: EngineIdle(interrupted=True) in heard.events)
+            heard.clear()
+            await running.engine.decode()
+            await heard.until(lambda heard: bool(heard.events))
+
+
+async def test_forgetting(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [voice(1.0), silence(1.0), silence(1.0)])
+            await running.engine.interrupt(forget=True)
+            await heard.until(lambda heard: EngineIdle(interrupted=True) in heard.events)
+            heard.clear()
+            await step(running, voice(1.0))
+            await heard.until(lambda heard: bool(heard.events))
+
+
+async def test_a_finished_conversation_leaves_no_file(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        for _ in range(2):
+            await running.engine.begin(DUPLEX)
+            async with listening(running.engine) as heard:
+                await say(running, [voice(1.0), voice(1.0), silence(1.0), silence(1.0)])
+                await running.engine.finish()
+                await heard.until(lambda heard: heard.is_over)
+                assert heard.failure is None
+            assert running.spool_files() == []
+            assert (running.output_dir / "tts_wav").is_dir()
+
+
+async def test_a_parrot_speaks_and_ends_its_turn(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            for _ in range(2):
+                heard.clear()
+                await say(running, [tone(1.0, OLD_HZ), tone(1.0, OLD_HZ), silence(1.0)])
+                await step_until_idle(running, heard)
+                assert heard.idles == [EngineIdle()]
+                assert heard.text
+                assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
+
+
+@pytest.mark.parametrize("restart", ["on", "off", None])
+async def test_nothing_of_a_broken_answer_is_heard_again(parrot_factory: EngineFactory, restart: str | None) -> None:
+    async with parrot_factory() as running:
+        await running.fault("wav_restart", restart)
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [tone(1.0, OLD_HZ)] * 4 + [silence(1.0)])
+            await heard.until_audio()
+            await step(running, silence(1.0))
+            await running.engine.interrupt()
+            await heard.until(lambda heard: EngineIdle(interrupted=True) in heard.events)
+            assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
+            heard.clear()
+            for chunk in (tone(1.0, NEW_HZ), tone(1.0, NEW_HZ), silence(1.0)):
+                await running.engine.prefill(chunk)
+            await running.engine.decode()
+            await step_until_idle(running, heard)
+            assert heard.idles == [EngineIdle()]
+            assert loudness_at(heard.pcm, NEW_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
+            assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) < 0.02
+
+
+async def test_the_next_conversation_hears_nothing_of_the_last(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [tone(1.0, OLD_HZ)] * 4 + [silence(1.0)])
+            await heard.until_audio()
+            await running.engine.finish()
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [tone(1.0, NEW_HZ)] * 2 + [silence(1.0)])
+            await step_until_idle(running, heard)
+            assert loudness_at(heard.pcm, NEW_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
+            assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) < 0.02
+
+
+async def test_a_step_that_speaks_and_listens(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.fault("script", "LTL")
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            for _ in range(2):
+                await step(running, voice(1.0))
+            await heard.until(lambda heard: len(heard.events) >= 3)
+            assert heard.events[0] == EngineListen()
+            assert isinstance(heard.events[1], EngineText)
+            assert heard.events[2] == EngineListen()
+            await heard.until_idle()
+            assert heard.idles == [EngineIdle()]

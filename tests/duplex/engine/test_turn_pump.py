@@ -1,0 +1,131 @@
+"""What the pump does with a spool that the adapter's own tests cannot arrange."""
+
+from pathlib import Path
+
+from duplex.engine.base import EngineAudio, EngineEvent, EngineIdle, EngineText, Mode
+from duplex.engine.limits import EngineLimits
+from duplex.engine.mailbox import EventMailbox
+from duplex.engine.pace import RenderPace
+from duplex.engine.spool import Spool
+from duplex.engine.spool_files import SpoolFiles
+from duplex.engine.stale import HELD_SAMPLES, TOKEN_SAMPLES, HeadTrim, VocoderLedger
+from duplex.engine.turn_pump import TurnPump
+from duplex.engine.watch import PollingWatcher
+from tests.duplex.engine.fake_llama import put_flag, put_wav
+
+
+class FrozenClock:
+    def now(self) -> float:
+        return 7.0
+
+
+class RacyFiles(SpoolFiles):
+    """Misses a file in its first listing, as a directory read beside a writer can."""
+
+    def __init__(self, root: Path, missed: str) -> None:
+        super().__init__(root, is_round=False)
+        self._missed = {missed}
+
+    def names(self) -> set[str]:
+        names = super().names() - self._missed
+        self._missed = set()
+        return names
+
+
+class Parts:
+    """A pump for duplex with everything it shares."""
+
+    def __init__(self, files: SpoolFiles) -> None:
+        files.make()
+        self.mailbox = EventMailbox()
+        self.ledger = VocoderLedger()
+        self.trim = HeadTrim()
+        self.spool = Spool()
+        self.pump = TurnPump(
+            mode=Mode.DUPLEX,
+            files=files,
+            spool=self.spool,
+            ledger=self.ledger,
+            pace=RenderPace(),
+            trim=self.trim,
+            mailbox=self.mailbox,
+            watcher=PollingWatcher(),
+            clock=FrozenClock(),
+            limits=EngineLimits(),
+        )
+
+    async def turn(self) -> list[EngineEvent]:
+        """Run a turn whose files are all there."""
+        self.pump.start_decode()
+        self.pump.end_decode(listens=False)
+        await self.pump.run()
+        self.mailbox.close()
+        return [event async for event in self.mailbox]
+
+
+async def test_a_file_that_a_listing_missed_is_not_skipped(tmp_path: Path) -> None:
+    files = RacyFiles(tmp_path, missed="wav_0.wav")
+    parts = Parts(files)
+    for number in range(3):
+        put_wav(files.wav_dir, number, bytes([number, 0]))
+    put_flag(files.wav_dir, 2)
+    assert await parts.turn() == [*(EngineAudio(bytes([number, 0])) for number in range(3)), EngineIdle()]
+
+
+async def test_a_turn_ends_before_the_next_ones_sound(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    for number in range(3):
+        put_wav(files.wav_dir, number, bytes([number, 0]))
+    put_flag(files.wav_dir, 1)
+    parts.pump.start_decode()
+    parts.pump.receive_fragment("next")
+    old, newer, new = (EngineAudio(bytes([number, 0])) for number in range(3))
+    parts.pump._scan()
+    parts.mailbox.close()
+    assert [event async for event in parts.mailbox] == [EngineText("next"), old, newer, EngineIdle(), new]
+
+
+async def test_a_gap_that_is_one_is_stepped_over(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    for number in (0, 3, 1002):
+        put_wav(files.wav_dir, number)
+    put_flag(files.wav_dir, 1002)
+    assert await parts.turn() == [EngineAudio(b"ab")] * 3 + [EngineIdle()]
+
+
+async def test_a_stale_head_is_cut_across_files(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    parts.trim.start(6)
+    for number, pcm in enumerate((b"staletal", b"estaNEW!", b"on")):
+        put_wav(files.wav_dir, number, pcm)
+    put_flag(files.wav_dir, 2)
+    assert await parts.turn() == [EngineAudio(b"NEW!"), EngineAudio(b"on"), EngineIdle()]
+
+
+async def test_numbers_from_0_say_that_the_buffer_was_emptied(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    parts.ledger.receive_tokens(26)
+    parts.ledger.receive_wav()
+    parts.spool.consume(0)
+    parts.ledger.mark()
+    assert parts.ledger.stale_samples == HELD_SAMPLES + 4 * TOKEN_SAMPLES
+    parts.trim.start(parts.ledger.stale_samples)
+    put_wav(files.wav_dir, 0, bytes(2 * HELD_SAMPLES) + b"NEW!")
+    put_flag(files.wav_dir, 0)
+    assert await parts.turn() == [EngineAudio(b"NEW!"), EngineIdle()]
+
+
+async def test_a_sweep_takes_late_files_into_account(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    parts.ledger.receive_tokens(26)
+    parts.trim.start(parts.ledger.stale_samples)
+    put_wav(files.wav_dir, 0)
+    parts.pump.sweep()
+    assert files.names() == set()
+    assert parts.trim.remaining_samples == HELD_SAMPLES + 4 * TOKEN_SAMPLES
+    assert not parts.pump.is_draining

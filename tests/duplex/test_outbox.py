@@ -1,0 +1,93 @@
+"""Order, pacing and bounds of the way out."""
+
+import pytest
+
+from duplex.effects import Say, Speak
+from duplex.errors import ClientStalled
+from duplex.messages import Configured, ResponseAudio, ResponseEnded, ResponseStarted, ResponseText, ServerMessage
+from duplex.outbox import Outbox
+
+PIECE = ResponseAudio(bytes(4800))
+"""100 ms at 24 kHz."""
+
+
+def outbox() -> Outbox:
+    return Outbox(lambda _: True, lead_s=0.25, control_limit=3)
+
+
+def test_control_overtakes_audio() -> None:
+    box = outbox()
+    box.speak(Speak(1, PIECE))
+    box.say(Say(Configured()))
+    assert box.take(0.0) == Say(Configured())
+    assert box.take(0.0) == Speak(1, PIECE)
+    assert box.take(0.0) is None
+
+
+def test_text_and_lifecycle_keep_their_place_among_the_sound() -> None:
+    box = outbox()
+    order: list[ServerMessage] = [
+        ResponseStarted(1),
+        ResponseText("a"),
+        PIECE,
+        PIECE,
+        PIECE,
+        ResponseText("b"),
+        PIECE,
+        ResponseEnded({}),
+    ]
+    for message in order:
+        box.speak(Speak(1, message))
+    left, now = [], 0.0
+    while (due := box.due_at()) != float("inf"):
+        now = max(now, due)
+        effect = box.take(now)
+        assert effect is not None
+        left.append(effect.message)
+    assert left == order
+
+
+def test_sound_leaves_at_most_the_lead_ahead_of_real_time() -> None:
+    box = outbox()
+    for _ in range(50):
+        box.speak(Speak(1, PIECE))
+    sent_s = 0.0
+    for tick in range(500):
+        now = tick / 100
+        while box.take(now):
+            sent_s += 0.1
+        assert sent_s <= now + 0.25 + 0.1
+    assert sent_s == pytest.approx(5.0)
+
+
+def test_a_late_engine_starts_real_time_anew() -> None:
+    box = outbox()
+    box.speak(Speak(1, PIECE))
+    assert box.take(0.0)
+    for _ in range(4):
+        box.speak(Speak(1, PIECE))
+    assert [box.take(9.0) is not None for _ in range(4)] == [True, True, False, False]
+
+
+def test_the_rate_sets_what_a_second_is() -> None:
+    box = outbox()
+    box.set_rate(8000)
+    box.speak(Speak(1, PIECE))
+    assert box.audio_s == pytest.approx(0.3)
+
+
+def test_a_client_that_reads_nothing_is_noticed_by_its_control_lane() -> None:
+    box = outbox()
+    for _ in range(3):
+        box.say(Say(Configured()))
+    with pytest.raises(ClientStalled):
+        box.say(Say(Configured()))
+
+
+def test_flush_keeps_what_is_still_admitted() -> None:
+    box = Outbox(lambda generation: generation > 1, lead_s=0.25)
+    box.speak(Speak(1, PIECE))
+    box.speak(Speak(2, PIECE))
+    box.flush()
+    assert box.audio_s == pytest.approx(0.1)
+    assert box.take(0.0) == Speak(2, PIECE)

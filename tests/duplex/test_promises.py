@@ -1,0 +1,216 @@
+"""The promises of a conversation and its outbox together, over every short sequence and many long ones.
+
+The engine is any that keeps the port's one promise; the client is any. What leaves through the exit is judged.
+"""
+
+from collections import deque
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duplex.conversation_settings import AfterBreak, ConversationSettings
+from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.engine.base import EngineAudio, EngineIdle, EngineText, Mode
+from duplex.errors import ClientError
+from duplex.messages import CancelResponse, CreateResponse, ResponseAudio, ResponseCut, ResponseEnded, ResponseStarted
+from duplex.outbox import Outbox
+from duplex.vad import VadSettings
+from tests.duplex.talk import LOUD, QUIET, Talk
+
+DEPTH = 5
+
+QUICK_VAD = VadSettings(onset_votes=1, onset_frames=1, confirm_votes=1, confirm_frames=1, hangover_ms=20)
+"""One frame begins speech, one ends it: every action of a sequence then counts."""
+
+ACTIONS = ("speak", "silence", "output", "idle", "drained", "send", "cancel", "create", "later")
+
+
+class NotPossible(Exception):
+    """The sequence asks for what an engine that keeps its promise would not do."""
+
+
+class World:
+    """One conversation, its outbox, an engine at its beck and call, and a client that checks what it receives."""
+
+    def __init__(self, chosen: ConversationSettings) -> None:
+        self.talk = Talk(chosen)
+        self.outbox = Outbox(self.talk.conversation.admits, lead_s=0.25)
+        self.decodes = 0
+        self.speaking = False
+        self.interrupts: deque[int] = deque()
+        self.silenced_below = 0
+        self.open: int | None = None
+        self.closed: set[int] = set()
+        self.markers = 0
+
+    def act(self, action: str) -> None:
+        getattr(self, action)()
+
+    def speak(self) -> None:
+        self._perform(self.talk.hear(LOUD, 0.02))
+
+    def silence(self) -> None:
+        self._perform(self.talk.hear(QUIET, 0.02))
+
+    def later(self) -> None:
+        self._perform(self.talk.wait(1.0))
+
+    def cancel(self) -> None:
+        self._ask(CancelResponse())
+
+    def create(self) -> None:
+        self._ask(CreateResponse())
+
+    def output(self) -> None:
+        if not (self.decodes or self.speaking):
+            raise NotPossible
+        self.decodes, self.speaking = 0, True
+        self.markers += 1
+        self._perform(self.talk.engine(EngineText(str(self.markers)), EngineAudio(bytes(9600))))
+
+    def idle(self) -> None:
+        if not (self.speaking or (self.decodes and self.talk.conversation.settings.mode is Mode.SIMPLEX)):
+            raise NotPossible
+        self.speaking, self.decodes = False, 0
+        self._perform(self.talk.engine(EngineIdle()))
+
+    def drained(self) -> None:
+        if not self.interrupts:
+            raise NotPossible
+        self.decodes = self.interrupts.popleft()
+        self.speaking = False
+        self._perform(self.talk.engine(EngineIdle(interrupted=True)))
+
+    def send(self) -> None:
+        """The client reads for a while in real time."""
+        for _ in range(20):
+            while (effect := self.outbox.take(self.talk.now)) is not None:
+                self._receive(effect)
+            self.talk.now += 0.01
+
+    def _ask(self, request: CancelResponse | CreateResponse) -> None:
+        try:
+            effects = self.talk.ask(request)
+        except ClientError:
+            return
+        self._perform(effects)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Say():
+                    self.outbox.say(effect)
+                case Speak():
+                    self.outbox.speak(effect)
+                case Flush():
+                    self.outbox.flush()
+                    self.silenced_below = max(
+                        (e.generation for e in self.talk.effects if isinstance(e, Speak)), default=0
+                    )
+                case Decode():
+                    self._decode()
+                case Interrupt():
+                    self.interrupts.append(0)
+                case Prefill(pcm):
+                    assert len(pcm) > 0
+
+    def _decode(self) -> None:
+        if self.interrupts:
+            self.interrupts[-1] += 1
+        else:
+            self.decodes += 1
+
+    def _receive(self, effect: Say | Speak) -> None:
+        message = effect.message
+        if isinstance(effect, Speak):
+            assert effect.generation > self.silenced_below, "something of a broken response left"
+            self.talk.conversation.receive_sent(effect.generation, message, self.talk.now)
+            if isinstance(message, ResponseStarted):
+                assert self.open is None, "the last response was never closed"
+                assert effect.generation not in self.closed
+                self.open = effect.generation
+            else:
+                assert effect.generation == self.open
+            if isinstance(message, ResponseEnded):
+                self._close()
+        elif isinstance(message, ResponseCut):
+            self._close()
+
+    def _close(self) -> None:
+        if self.open is not None:
+            assert self.open not in self.closed, "closed twice"
+            self.closed.add(self.open)
+        self.open = None
+
+    def settle(self) -> None:
+        """Let the engine finish whatever it owes; then everything must be closed and quiet."""
+        for _ in range(4):
+            for action in ("drained", "idle", "send", "later"):
+                try:
+                    self.act(action)
+                except NotPossible:
+                    continue
+        self.send()
+        assert self.open is None, "a response was left open"
+
+
+SETTINGS = [
+    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=QUICK_VAD),
+    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=QUICK_VAD, interrupt_response=False),
+    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD),
+    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD, after_break=AfterBreak.RESET),
+]
+
+
+def play(chosen: ConversationSettings, actions: tuple[str, ...] | list[str]) -> bool:
+    world = World(chosen)
+    try:
+        for action in actions:
+            world.act(action)
+    except NotPossible:
+        return False
+    world.settle()
+    return True
+
+
+@pytest.mark.parametrize("chosen", SETTINGS, ids=["simplex", "no-interrupt", "duplex", "reset"])
+def test_every_sequence_to_depth_five(chosen: ConversationSettings) -> None:
+    # A turn takes some actions to get going: each sequence starts with an answer under way.
+    opening = ("speak", "silence", "silence", "later", "output")
+    possible = sum(play(chosen, [*opening, *actions]) for actions in product(ACTIONS, repeat=DEPTH - 1))
+    assert possible > 1000
+    short = sum(play(chosen, actions) for depth in (1, 2, 3) for actions in product(ACTIONS, repeat=depth))
+    assert short > 50
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(SETTINGS), st.lists(st.sampled_from(ACTIONS), max_size=60), st.integers(0, 2))
+def test_no_audio_of_a_broken_response_is_ever_admitted(
+    chosen: ConversationSettings, actions: list[str], create: int
+) -> None:
+    world = World(replace(chosen, create_response=create > 0))
+    for action in actions:
+        try:
+            world.act(action)
+        except NotPossible:
+            continue
+    world.settle()
+
+
+def test_a_piece_that_waits_for_its_time_is_stopped_at_the_exit() -> None:
+    """The gate is asked when a message leaves: without a flush the old piece still does not."""
+    admitted = 1
+    outbox = Outbox(lambda generation: generation >= admitted, lead_s=0.25)
+    for _ in range(10):
+        outbox.speak(Speak(1, ResponseAudio(bytes(4800))))
+    left = [outbox.take(0.0) for _ in range(10)]
+    assert [type(effect) for effect in left[:3]] == [Speak, Speak, type(None)], "the lead and no more"
+    admitted = 2
+    outbox.speak(Speak(2, ResponseAudio(bytes(2))))
+    effect = outbox.take(1.0)
+    assert isinstance(effect, Speak)
+    assert effect.generation == 2
+    assert outbox.audio_s == 0.0

@@ -1,0 +1,62 @@
+import asyncio
+
+import pytest
+
+from duplex.tasks import beside, wait_at_most
+
+
+async def test_tasks_run_beside_the_body_and_end_with_it() -> None:
+    running, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            running.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with beside(work=work()):
+        await running.wait()
+        assert not ended.is_set()
+    assert ended.is_set()
+
+
+async def test_the_error_of_the_body_leaves_as_itself() -> None:
+    async def fail() -> None:
+        async with beside(work=asyncio.sleep(3600)):
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await fail()
+
+
+async def test_the_error_of_a_task_ends_the_body() -> None:
+    async def broken() -> None:
+        raise LookupError("theirs")
+
+    async def body() -> None:
+        async with beside(work=broken()):
+            await asyncio.Event().wait()
+
+    with pytest.raises(LookupError, match="theirs"):
+        await body()
+
+
+async def test_two_errors_stay_together() -> None:
+    async def broken() -> None:
+        raise LookupError("theirs")
+
+    async def body() -> None:
+        async with beside(first=broken(), second=broken()):
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as failure:
+        await body()
+    assert len(failure.value.exceptions) == 2
+
+
+async def test_a_wait_ends_with_its_event_or_its_limit() -> None:
+    event = asyncio.Event()
+    assert not await wait_at_most(0.0, event)
+    event.set()
+    assert await wait_at_most(3600.0, event)

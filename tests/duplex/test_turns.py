@@ -1,0 +1,84 @@
+"""Every sequence of events, to depth five, and the table itself."""
+
+from itertools import product
+
+import pytest
+
+from duplex.turns import TABLE, InvalidTransition, TurnAction, TurnEvent, TurnMachine, TurnState
+
+DEPTH = 5
+
+
+def walk(events: tuple[TurnEvent, ...]) -> list[tuple[TurnEvent, tuple[TurnAction, ...]]]:
+    machine = TurnMachine()
+    steps = []
+    for event in events:
+        try:
+            steps.append((event, machine.apply(event)))
+        except InvalidTransition:
+            break
+    return steps
+
+
+def test_every_sequence_to_depth_five_keeps_the_rules_of_a_response() -> None:
+    """A response is closed once and never twice, an engine is broken only while it works, nothing follows a close."""
+    sequences = 0
+    for events in product(TurnEvent, repeat=DEPTH):
+        open_response = audible = working = closed = False
+        for event, actions in walk(events):
+            sequences += 1
+            assert not closed, "nothing may happen after CLOSE"
+            if TurnAction.OPEN in actions:
+                assert not open_response
+                assert not working
+                open_response = audible = working = True
+            if TurnAction.END in actions:
+                assert open_response
+                open_response = working = False
+            if TurnAction.FLUSH in actions:
+                assert audible, "a flush needs something to silence"
+                open_response = audible = False
+            if TurnAction.INTERRUPT in actions:
+                assert working, "an idle engine must not be broken: the flag would stick"
+            if event is TurnEvent.ENGINE_DRAINED:
+                working = False
+            if event is TurnEvent.PLAYED_OUT:
+                audible = False
+            closed = event is TurnEvent.CLOSE
+    assert sequences > 1000
+
+
+def test_a_refused_event_leaves_the_state_alone() -> None:
+    for state, event in product(TurnState, TurnEvent):
+        machine = TurnMachine()
+        machine.state = state
+        if (state, event) in TABLE:
+            machine.apply(event)
+            assert machine.state is TABLE[state, event][0]
+        else:
+            with pytest.raises(InvalidTransition, match=f"{event.name}.*{state.name}"):
+                machine.apply(event)
+            assert machine.state is state
+
+
+def test_every_state_but_closed_can_be_closed_and_reached() -> None:
+    reachable = {TurnState.LISTENING} | {target for target, _ in TABLE.values()}
+    assert reachable == set(TurnState)
+    for state in TurnState:
+        assert ((state, TurnEvent.CLOSE) in TABLE) == (state is not TurnState.CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("state", "audible"),
+    [
+        (TurnState.LISTENING, False),
+        (TurnState.RESPONDING, True),
+        (TurnState.DRAINING, True),
+        (TurnState.BREAKING, False),
+        (TurnState.CLOSED, False),
+    ],
+)
+def test_audible(state: TurnState, audible: bool) -> None:
+    machine = TurnMachine()
+    machine.state = state
+    assert machine.audible is audible

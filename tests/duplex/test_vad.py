@@ -1,0 +1,137 @@
+"""The gate on scripted votes, the detectors on sound."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duplex.vad import (
+    VAD_FRAME_BYTES,
+    VAD_FRAME_SAMPLES,
+    FloorGatedDetector,
+    GateEvent,
+    GateMoment,
+    VadGate,
+    VadSettings,
+    WebRtcDetector,
+    default_detector,
+    level_dbfs,
+)
+from tests.duplex.speech import noise, silence, speech
+
+FRAME = bytes(VAD_FRAME_BYTES)
+
+
+class Votes:
+    """A detector that says what it was told to."""
+
+    def __init__(self, votes: Iterable[bool]) -> None:
+        self._votes = iter(votes)
+
+    def is_speech(self, frame: bytes) -> bool:
+        assert len(frame) == VAD_FRAME_BYTES
+        return next(self._votes)
+
+
+def run(script: str, settings: VadSettings) -> list[tuple[int, GateEvent]]:
+    """`#` is voiced. Returns (frame number, event)."""
+    gate = VadGate(Votes(mark == "#" for mark in script), settings)
+    return [(number, event) for number, _ in enumerate(script, 1) for event in gate.push(FRAME)]
+
+
+SETTINGS = VadSettings(onset_votes=3, onset_frames=4, confirm_votes=6, confirm_frames=8, hangover_ms=100)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("", []),
+        ("..........", []),
+        ("##..##..##", []),
+        ("#.##......", [(4, GateMoment.ONSET, 0), (9, GateMoment.RELEASE, 4)]),
+        ("..###.....", [(5, GateMoment.ONSET, 2), (10, GateMoment.RELEASE, 5)]),
+        ("..######.....", [(5, GateMoment.ONSET, 2), (8, GateMoment.CONFIRM, 2), (13, GateMoment.RELEASE, 8)]),
+        ("###.###.....", [(3, GateMoment.ONSET, 0), (7, GateMoment.CONFIRM, 0), (12, GateMoment.RELEASE, 7)]),
+        ("###....###....", [(3, GateMoment.ONSET, 0)]),
+        ("###.....###.....", [
+            (3, GateMoment.ONSET, 0),
+            (8, GateMoment.RELEASE, 3),
+            (11, GateMoment.ONSET, 8),
+            (16, GateMoment.RELEASE, 11),
+        ]),
+    ],
+)  # fmt: skip
+def test_moments_and_their_samples(script: str, expected: list[tuple[int, GateMoment, int]]) -> None:
+    found = [(number, event.moment, event.at // VAD_FRAME_SAMPLES) for number, event in run(script, SETTINGS)]
+    assert found == expected
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_moments_alternate_and_never_go_back(votes: list[bool]) -> None:
+    events = [event for _, event in run("".join(".#"[vote] for vote in votes), SETTINGS)]
+    open_ = confirmed = False
+    position = 0
+    for event in events:
+        assert event.at >= position or event.moment is GateMoment.CONFIRM
+        if event.moment is GateMoment.ONSET:
+            assert not open_
+            open_ = True
+        elif event.moment is GateMoment.CONFIRM:
+            assert open_
+            assert not confirmed
+            confirmed = True
+        else:
+            assert open_
+            open_ = confirmed = False
+        position = event.at
+
+
+def test_rearm_asks_for_fresh_evidence() -> None:
+    gate = VadGate(Votes([True] * 40), SETTINGS)
+    assert [e.moment for _ in range(6) for e in gate.push(FRAME)] == [GateMoment.ONSET, GateMoment.CONFIRM]
+    gate.rearm()
+    assert gate.open
+    assert [e.moment for _ in range(5) for e in gate.push(FRAME)] == []
+    assert [e.moment for e in gate.push(FRAME)] == [GateMoment.CONFIRM]
+
+
+def test_close_releases_an_open_gate_only() -> None:
+    gate = VadGate(Votes([True] * 3), SETTINGS)
+    assert gate.close() == []
+    for _ in range(3):
+        gate.push(FRAME)
+    assert gate.close() == [GateEvent(GateMoment.RELEASE, 3 * VAD_FRAME_SAMPLES)]
+    assert gate.close() == []
+
+
+def frames(sound: bytes) -> list[bytes]:
+    return [sound[at : at + VAD_FRAME_BYTES] for at in range(0, len(sound) - VAD_FRAME_BYTES + 1, VAD_FRAME_BYTES)]
+
+
+def test_the_default_detector_hears_speech_and_not_silence() -> None:
+    detector = default_detector()
+    assert not any(detector.is_speech(frame) for frame in frames(silence(1)))
+    assert sum(detector.is_speech(frame) for frame in frames(speech(1))) > 40
+
+
+def test_the_floor_learns_a_noisy_room() -> None:
+    """White noise loud enough for webrtcvad's loosest mode: the margin over the learnt floor silences it."""
+    room = frames(noise(30, level=0.05))
+    bare = WebRtcDetector(mode=0)
+    assert sum(bare.is_speech(frame) for frame in room[-250:]) > 50
+    gated = FloorGatedDetector(WebRtcDetector(mode=0))
+    votes = [gated.is_speech(frame) for frame in room]
+    assert not any(votes[-250:])
+
+
+def test_speech_rises_over_the_learnt_floor() -> None:
+    detector = FloorGatedDetector(WebRtcDetector())
+    for frame in frames(noise(10, level=0.01)):
+        detector.is_speech(frame)
+    assert sum(detector.is_speech(frame) for frame in frames(speech(1))) > 40
+
+
+@pytest.mark.parametrize(("amplitude", "level"), [(0, -100.0), (32767, 0.0), (3277, -20.0)])
+def test_level(amplitude: int, level: float) -> None:
+    assert level_dbfs(amplitude.to_bytes(2, "little") * 320) == pytest.approx(level, abs=0.01)

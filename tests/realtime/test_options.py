@@ -1,0 +1,54 @@
+"""The URL as a device writes it."""
+
+import pytest
+
+from duplex.conversation_settings import ConversationSettings
+from duplex.engine.base import Mode
+from duplex.errors import ClientError
+from realtime.options import parse_options
+
+DEFAULTS = ConversationSettings()
+
+
+def test_nothing_asked_for_is_the_openai_dialect() -> None:
+    options = parse_options({}, DEFAULTS)
+    assert (options.binary, options.extensions, options.settings) == (False, False, DEFAULTS)
+
+
+def test_everything_asked_for() -> None:
+    query = {
+        "audio": "binary",
+        "input_rate": "16000",
+        "output_rate": "48000",
+        "conversation": "simplex",
+        "barge_in": "eager",
+        "duplex": "1",
+        "model": "m",
+        "utm_source": "ignored",
+    }
+    options = parse_options(query, DEFAULTS)
+    assert options.binary
+    assert options.extensions
+    assert options.model == "m"
+    assert options.settings.mode is Mode.SIMPLEX
+    assert (options.settings.input_rate_hz, options.settings.output_rate_hz) == (16_000, 48_000)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"input_rate": "1"}, "input_rate"),
+        ({"input_rate": "-16000"}, "input_rate"),
+        ({"output_rate": "many"}, "output_rate"),
+        ({"output_rate": "999999999999999999999"}, "output_rate"),
+        ({"audio": "mp3"}, "audio"),
+        ({"conversation": "chess"}, "conversation"),
+        ({"barge_in": "rude"}, "barge_in"),
+        ({"mode": "video"}, "mode"),
+        ({"ext": "yes please"}, "ext"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(query: dict[str, str], param: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        parse_options(query, DEFAULTS)
+    assert refused.value.param == param

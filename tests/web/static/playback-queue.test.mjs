@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { PlaybackQueue } from "../../../web/static/playback-queue.js";
+
+// At 1 kHz one sample is one millisecond: the cushion is 60 samples, after running dry 320, the fade 5.
+const queueAt1kHz = () => new PlaybackQueue(1000);
+const level = (value, count) => new Float32Array(count).fill(value);
+
+function pull(queue, count) {
+  const out = new Float32Array(count).fill(9);
+  const happened = queue.pull(out);
+  return { out: [...out], happened: happened.map(({ kind, responseId }) => `${kind} ${responseId}`) };
+}
+
+test("silence while nothing is due", () => {
+  const queue = queueAt1kHz();
+  assert.deepEqual(pull(queue, 3), { out: [0, 0, 0], happened: [] });
+  assert.equal(queue.position, null);
+});
+
+test("a response starts when the cushion is full, and says so once", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 59));
+  assert.deepEqual(pull(queue, 2), { out: [0, 0], happened: [] });
+  queue.push(level(1, 1));
+  assert.deepEqual(pull(queue, 2), { out: [1, 1], happened: ["started a"] });
+  assert.deepEqual(pull(queue, 2), { out: [1, 1], happened: [] });
+  assert.deepEqual(queue.position, { responseId: "a", playedSamples: 4 });
+  assert.equal(queue.queuedSamples, 56);
+});
+
+test("a response shorter than the cushion plays as soon as it is complete", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 3));
+  queue.end("a");
+  assert.deepEqual(pull(queue, 5), { out: [1, 1, 1, 0, 0], happened: ["started a", "ended a"] });
+});
+
+test("the end is told with the whole length, when the last sample went out", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 100));
+  queue.end("a");
+  assert.deepEqual(queue.pull(new Float32Array(100)), [{ kind: "started", responseId: "a", playedSamples: 0 }]);
+  assert.deepEqual(queue.pull(new Float32Array(1)), [{ kind: "ended", responseId: "a", playedSamples: 100 }]);
+  assert.equal(queue.position, null);
+});
+
+test("a response without any audio still ends", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.end("a");
+  assert.deepEqual(pull(queue, 1).happened, ["ended a"]);
+});
+
+test("running dry counts an underrun once and waits for a bigger cushion", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 60));
+  assert.equal(pull(queue, 64).out.at(-1), 0);
+  pull(queue, 64);
+  assert.equal(queue.underruns, 1);
+  queue.push(level(2, 319));
+  assert.deepEqual(pull(queue, 1), { out: [0], happened: [] });
+  queue.push(level(2, 1));
+  assert.deepEqual(pull(queue, 1), { out: [2], happened: [] });
+});
+
+test("a flush leaves only a short fade and nothing of it returns", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 500));
+  pull(queue, 100);
+  assert.deepEqual(queue.flush("a"), { playedSamples: 100, droppedSamples: 400 });
+  assert.equal(queue.queuedSamples, 0);
+  const { out, happened } = pull(queue, 10);
+  assert.deepEqual(out.map((value) => Math.round(value * 10) / 10), [0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual(happened, []);
+  queue.push(level(1, 500));
+  queue.end("a");
+  assert.deepEqual(pull(queue, 2), { out: [0, 0], happened: [] });
+});
+
+test("a fade spans as many pulls as it needs", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 100));
+  pull(queue, 10);
+  queue.flush("a");
+  const out = [...pull(queue, 2).out, ...pull(queue, 2).out, ...pull(queue, 2).out];
+  assert.deepEqual(out.map((value) => Math.round(value * 10) / 10), [0.8, 0.6, 0.4, 0.2, 0, 0]);
+});
+
+test("a flush before the first sound is silent", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 30));
+  assert.deepEqual(queue.flush("a"), { playedSamples: 0, droppedSamples: 30 });
+  assert.deepEqual(pull(queue, 6).out, [0, 0, 0, 0, 0, 0]);
+});
+
+test("the next response plays after a flush, and only its own samples", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 200));
+  pull(queue, 10);
+  queue.flush("a");
+  queue.begin("b");
+  queue.push(level(3, 60));
+  assert.deepEqual(pull(queue, 8).out.slice(5), [3, 3, 3]);
+});
+
+test("flushing a response takes the tail before it along, not the one behind it", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 70));
+  queue.end("a");
+  queue.begin("b");
+  queue.push(level(2, 70));
+  queue.begin("c");
+  queue.push(level(3, 70));
+  assert.deepEqual(queue.flush("b"), { playedSamples: 0, droppedSamples: 140 });
+  assert.deepEqual(pull(queue, 2), { out: [3, 3], happened: ["started c"] });
+});
+
+test("the tail of a finished answer can be flushed too", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 200));
+  queue.end("a");
+  pull(queue, 20);
+  assert.deepEqual(queue.flush("a"), { playedSamples: 20, droppedSamples: 180 });
+});
+
+test("flushing what is not queued changes nothing", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 100));
+  assert.deepEqual(queue.flush("z"), { playedSamples: 0, droppedSamples: 0 });
+  assert.deepEqual(queue.flush(undefined), { playedSamples: 0, droppedSamples: 0 });
+  assert.equal(queue.queuedSamples, 100);
+});
+
+test("audio of no response is dropped; too much is refused and counted", () => {
+  const queue = queueAt1kHz();
+  queue.push(level(1, 100));
+  assert.equal(queue.queuedSamples, 0);
+  queue.begin("a");
+  queue.push(level(1, 30_000));
+  queue.push(level(1, 7));
+  assert.equal(queue.queuedSamples, 30_000);
+  assert.equal(queue.refusedSamples, 7);
+});

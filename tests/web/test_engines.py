@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from duplex.clock import MonotonicClock
+from duplex.engine.base import EngineSession, Mode
+from duplex.engine.host import EngineState
+from duplex.engine.spec import EngineKind
+from duplex.errors import EngineError, EngineStartFailed
+from web.engines import engine_spec, open_engines
+from web.settings import load_settings
+
+MODEL_FILES = (
+    "MiniCPM-o-4_5-Q4_K_M.gguf",
+    "audio/MiniCPM-o-4_5-audio-F16.gguf",
+    "vision/MiniCPM-o-4_5-vision-F16.gguf",
+    "tts/MiniCPM-o-4_5-tts-F16.gguf",
+    "tts/MiniCPM-o-4_5-projector-F16.gguf",
+    "token2wav-gguf/encoder.gguf",
+    "token2wav-gguf/flow_matching.gguf",
+    "token2wav-gguf/flow_extra.gguf",
+    "token2wav-gguf/hifigan2.gguf",
+    "token2wav-gguf/prompt_cache.gguf",
+)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> dict[str, object]:
+    names = [tmp_path / "model" / name for name in MODEL_FILES] + [tmp_path / "root/build/bin/llama-server"]
+    for path in names:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return {"engine.llamacpp_root": tmp_path / "root", "engine.model_dir": f"{tmp_path}/model/"}
+
+
+def test_a_real_engine(real: dict[str, object], tmp_path: Path) -> None:
+    spec = engine_spec(load_settings(real, {"OMNI_DUPLEX_MODE": "simplex"}))
+    assert (spec.kind, spec.port, spec.mode) == (EngineKind.LLAMA_SERVER, 19060, Mode.SIMPLEX)
+    assert spec.binary == tmp_path / "root/build/bin/llama-server"
+    assert spec.llm == tmp_path / "model/MiniCPM-o-4_5-Q4_K_M.gguf"
+    assert spec.init is not None
+    assert spec.init.tts_bin_dir == tmp_path / "model/tts"
+    assert (spec.init.token2wav_device, spec.init.tts_gpu_layers) == ("gpu", 100)
+
+
+def test_without_a_gpu_nothing_is_put_on_one(real: dict[str, object]) -> None:
+    spec = engine_spec(load_settings(real, {"N_GPU_LAYERS": "0"}))
+    assert spec.init is not None
+    assert (spec.init.token2wav_device, spec.init.tts_gpu_layers) == ("cpu", 0)
+    chosen = engine_spec(load_settings(real, {"N_GPU_LAYERS": "0", "TOKEN2WAV_DEVICE": "gpu:1"}))
+    assert chosen.init is not None
+    assert chosen.init.token2wav_device == "gpu:1"
+
+
+def test_a_missing_file_is_named(real: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "model/vision/MiniCPM-o-4_5-vision-F16.gguf").unlink()
+    with pytest.raises(EngineStartFailed, match=r"vision/MiniCPM-o-4_5-vision-F16\.gguf"):
+        engine_spec(load_settings(real, {}))
+
+
+def test_an_adopted_engine_needs_no_binary(real: dict[str, object]) -> None:
+    flags = {"engine.model_dir": real["engine.model_dir"], "engine.url": "http://127.0.0.1:8080/"}
+    spec = engine_spec(load_settings(flags, {}))
+    assert (spec.url, spec.binary, spec.kind) == ("http://127.0.0.1:8080", None, EngineKind.LLAMA_SERVER)
+
+
+async def test_the_parrot_starts_and_takes_a_conversation() -> None:
+    spec = engine_spec(load_settings({"server.port": 0}, {}))
+    async with open_engines(spec, clock=MonotonicClock()) as pool:
+        await pool.wait_ready()
+        assert [(status.state, status.stand_in) for status in pool.status()] == [(EngineState.READY, True)]
+        async with pool.lease() as engine:
+            assert engine.kind is EngineKind.PARROT
+            await engine.begin(EngineSession(mode=Mode.SIMPLEX))
+            await engine.prefill(bytes(32_000))
+            await engine.decode()
+            await engine.finish()
+        assert pool.status()[0].state is EngineState.READY
+
+
+async def test_a_parrot_that_dies_in_a_decode_is_replaced() -> None:
+    flags: dict[str, object] = {"server.port": 0, "engine.parrot_faults": ["die_in_decode=1"]}
+    async with open_engines(engine_spec(load_settings(flags, {})), clock=MonotonicClock()) as pool:
+        await pool.wait_ready()
+        async with pool.lease() as engine:
+            await engine.begin(EngineSession(mode=Mode.SIMPLEX))
+            await engine.prefill(bytes(32_000))
+            with pytest.raises(EngineError):
+                await engine.decode()
+        assert pool.status()[0].state is EngineState.RESTARTING
+        await pool.wait_ready()
+        async with pool.lease() as engine:
+            await engine.begin(EngineSession(mode=Mode.SIMPLEX))

@@ -1,0 +1,188 @@
+"""The command `omni-duplex`."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from duplex.engine.base import Mode
+from duplex.errors import EngineStartFailed
+from duplex.log import LOG_LEVELS, configure_logging
+from web.banner import project_version
+from web.settings import OPTIONS, Settings, SettingsError, load_settings
+
+__all__ = ["main", "serve_settings"]
+
+_COULD_NOT_START = 2
+_FAILED = 1
+_CUT_OFF = 130
+"""What shells expect of a program that Ctrl-C ended before it was done."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Without a command name, flags alone mean `serve`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help", "--version"}):
+        words.insert(0, "serve")
+    arguments = _parser().parse_args(words)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
+
+
+def serve_settings(arguments: argparse.Namespace) -> Settings:
+    """The settings that the flags of `serve`, the environment and the settings file come to. Raises `SettingsError`."""
+    keys = {option.key for option in OPTIONS}
+    flags: dict[str, object] = {key: value for key, value in vars(arguments).items() if key in keys}
+    if getattr(arguments, "duplex", False):
+        flags["conversation.mode"] = Mode.DUPLEX
+    # As in the server this one replaces: with both given, simplex wins.
+    if getattr(arguments, "simplex", False):
+        flags["conversation.mode"] = Mode.SIMPLEX
+    return load_settings(flags, os.environ, arguments.config)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        settings = serve_settings(arguments)
+        configure_logging(settings.log_level)
+        # Imported here because the web framework takes longer to load than the other commands take to run.
+        from web.app import serve  # noqa: PLC0415
+
+        return _run(serve(settings), when_cancelled=0)
+    except (SettingsError, EngineStartFailed) as error:
+        Console(stderr=True).print(f"omni-duplex: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _COULD_NOT_START
+
+
+def _talk(arguments: argparse.Namespace) -> int:
+    # Imported here because the audio libraries take longer to load than a server takes to say that it is misconfigured.
+    from web.talk import TalkError, TalkOptions, talk  # noqa: PLC0415
+
+    modes = {(True, False): Mode.SIMPLEX, (False, True): Mode.DUPLEX}
+    options = TalkOptions(
+        wav=arguments.wav,
+        url=arguments.url,
+        out=arguments.out,
+        interrupt_at_s=arguments.interrupt_at,
+        mode=modes.get((arguments.simplex, arguments.duplex)),
+        api_key=arguments.api_key or os.environ.get("OMNI_DUPLEX_API_KEY"),
+    )
+
+    async def converse() -> int:
+        await talk(options, console=Console())
+        return 0
+
+    try:
+        return _run(converse(), when_cancelled=_CUT_OFF)
+    except TalkError as error:
+        Console(stderr=True).print(f"omni-duplex: {error}", markup=False, highlight=False, soft_wrap=True)
+        return _FAILED
+
+
+def _version(_: argparse.Namespace) -> int:
+    Console().print(project_version(), markup=False, highlight=False)
+    return 0
+
+
+def _run(work: Coroutine[object, object, int], *, when_cancelled: int) -> int:
+    """Run `work` to its end; SIGINT and SIGTERM cancel it, so that it cleans up whatever it has started."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        loop = runner.get_loop()
+
+        async def cancellable() -> int:
+            task = asyncio.current_task()
+            assert task is not None
+
+            def cancel(_signal: int, _frame: FrameType | None) -> None:
+                loop.call_soon_threadsafe(task.cancel)
+
+            # Plain handlers, not the loop's: uvicorn puts its own in their place while it serves, and when it has
+            # ended calls these for the signals it caught.
+            previous = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                return await work
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+
+        try:
+            return runner.run(cancellable())
+        except asyncio.CancelledError:
+            return when_cancelled
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="omni-duplex", description="Turns a local speech model into a voice one can talk to, and interrupt."
+    )
+    parser.add_argument("--version", action="version", version=project_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="run the server (the default when only flags are given)"))
+    _add_talk(commands.add_parser("talk", help="speak a file to a running server and hear the answer"))
+    commands.add_parser("version", help="print the version").set_defaults(command=_version)
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_serve)
+    # A flag that is not given leaves no trace, so that the environment and the settings file can speak.
+    parser.argument_default = argparse.SUPPRESS
+    add = parser.add_argument
+    add("--host", dest="server.host", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    add("--port", dest="server.port", metavar="PORT", help="port to listen on (9060)")
+    add("--llamacpp-root", dest="engine.llamacpp_root", metavar="DIR", help="llama.cpp-omni, with llama-server built")
+    add("--model-dir", dest="engine.model_dir", metavar="DIR", help="the MiniCPM-o GGUF directory")
+    add("--llm-model", dest="engine.llm_model", metavar="FILE", help="language model in it (detected)")
+    add("--gpu-devices", dest="engine.gpu_devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the engine")
+    add("--duplex", action="store_true", help="the model listens while it speaks (default)")
+    add("--simplex", action="store_true", help="the model answers once after each utterance; wins over --duplex")
+    add("--output-dir", dest="engine.output_dir", metavar="DIR", help="where the engine writes (a private directory)")
+    add("--vision-backend", dest="engine.vision_backend", metavar="metal|coreml", help="vision model's backend (metal)")
+    add("--engine", dest="engine.kind", metavar="auto|llama-server|parrot", help="which engine (auto)")
+    add("--engine-url", dest="engine.url", metavar="URL", help="use this running llama-server of this machine")
+    add("--engine-port", dest="engine.port", metavar="PORT", help="the engine's port (port + 10000)")
+    add(
+        "--after-break",
+        dest="conversation.after_break",
+        metavar="listen|reset",
+        help="the model after a break (listen)",
+    )
+    add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
+    add(
+        "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
+    )
+    add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")
+    add("--config", type=Path, default=None, metavar="FILE", help="settings in TOML")
+    add("--log-level", dest="log_level", metavar="|".join(LOG_LEVELS), help="least level logged (info)")
+    add("--parrot-fault", dest="engine.parrot_faults", action="append", help=argparse.SUPPRESS)
+
+
+def _add_talk(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=_talk)
+    parser.add_argument("wav", type=Path, metavar="IN.wav", help="speech to say, any rate and format")
+    parser.add_argument("--url", default="ws://127.0.0.1:9060/v1/realtime", help="the server (%(default)s)")
+    parser.add_argument("--out", type=Path, metavar="OUT.wav", help="save the answer, 24 kHz")
+    parser.add_argument(
+        "--interrupt-at", type=float, metavar="S", help="say it again S seconds into the answer, to cut it off"
+    )
+    parser.add_argument("--duplex", action="store_true", help="ask for a duplex conversation")
+    parser.add_argument("--simplex", action="store_true", help="ask for a simplex conversation")
+    parser.add_argument("--api-key", metavar="KEY", help="the server's key (or OMNI_DUPLEX_API_KEY)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

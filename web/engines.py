@@ -1,0 +1,107 @@
+"""From settings to running engines."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import httpx
+
+from duplex.clock import Clock
+from duplex.engine.host import EngineHost, HostLimits
+from duplex.engine.llama_server import EngineLimits, LlamaServerEngine
+from duplex.engine.llama_wire import OmniInit
+from duplex.engine.model_files import (
+    find_llama_server,
+    find_model_files,
+    find_voice_reference,
+    pick_vision_backend,
+)
+from duplex.engine.pool import EnginePool
+from duplex.engine.restart import RestartLimits
+from duplex.engine.spec import EngineKind, EngineSpec
+from duplex.engine.watch import make_watcher
+from duplex.engine.workdir import EngineDirs
+from web.settings import Settings
+
+__all__ = ["engine_spec", "open_engines"]
+
+
+def engine_spec(settings: Settings) -> EngineSpec:
+    """The one engine the settings ask for. Checks its files (blocking) and raises `EngineStartFailed`."""
+    engine = settings.engine
+    if settings.engine_kind is EngineKind.PARROT:
+        return EngineSpec(
+            kind=EngineKind.PARROT,
+            port=settings.engine_port,
+            mode=settings.conversation.mode,
+            url=engine.url,
+            output_dir=engine.output_dir and engine.output_dir.resolve(),
+            parrot_faults=engine.parrot_faults,
+        )
+    assert engine.model_dir is not None, "settings were checked"
+    root = engine.llamacpp_root and engine.llamacpp_root.resolve()
+    files = find_model_files(engine.model_dir, engine.llm_model)
+    on_gpu = engine.n_gpu_layers > 0
+    init = OmniInit(
+        model_dir=files.model_dir,
+        tts_bin_dir=files.tts_bin_dir,
+        token2wav_device=engine.token2wav_device or ("gpu" if on_gpu else "cpu"),
+        vision_backend=pick_vision_backend(files.model_dir, engine.vision_backend),
+        voice=find_voice_reference(root, engine.ref_audio),
+    )
+    if not on_gpu:
+        init = replace(init, tts_gpu_layers=0)
+    return EngineSpec(
+        kind=EngineKind.LLAMA_SERVER,
+        init=init,
+        port=settings.engine_port,
+        mode=settings.conversation.mode,
+        url=engine.url,
+        binary=find_llama_server(root) if root is not None and engine.url is None else None,
+        root=root,
+        llm=files.llm,
+        output_dir=engine.output_dir and engine.output_dir.resolve(),
+        gpu_devices=engine.gpu_devices,
+        cuda_lib_path=engine.cuda_lib_path,
+        n_gpu_layers=engine.n_gpu_layers,
+        ctx_size=engine.ctx_size,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_engines(
+    spec: EngineSpec, *, clock: Clock, limits: EngineLimits | None = None
+) -> AsyncIterator[EnginePool]:
+    """A pool that is supervised while the body runs. Returns before the engine is ready; `status` tells when.
+
+    Raises `EngineStartFailed` when the port is taken.
+    """
+    # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
+    restart = RestartLimits() if spec.url is None else RestartLimits(max_per_hour=None)
+    async with contextlib.AsyncExitStack() as cleanup:
+        watcher = make_watcher()
+        cleanup.callback(watcher.close)
+        # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is then
+        # dropped under whoever reuses it. A new one on loopback costs a third of a millisecond.
+        unpooled = httpx.Limits(max_keepalive_connections=0)
+        client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=unpooled))
+
+        def make_engine(base_url: str, dirs: EngineDirs) -> LlamaServerEngine:
+            parrot = OmniInit(
+                model_dir=dirs.placeholder.parent, tts_bin_dir=dirs.placeholder.parent / "tts", token2wav_device="cpu"
+            )
+            return LlamaServerEngine(
+                base_url=base_url,
+                output_dir=dirs.output_dir,
+                input_dir=dirs.input_dir,
+                init=spec.init or parrot,
+                client=client,
+                watcher=watcher,
+                clock=clock,
+                limits=limits or EngineLimits(),
+            )
+
+        host = EngineHost(spec, make_engine=make_engine, client=client, clock=clock, limits=HostLimits(restart=restart))
+        pool = EnginePool([host])
+        await cleanup.enter_async_context(pool.running())
+        yield pool

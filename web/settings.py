@@ -1,0 +1,304 @@
+"""One frozen tree of settings: defaults, then the TOML file, then the environment, then the flags."""
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from duplex.conversation_settings import AfterBreak
+from duplex.engine.base import Mode
+from duplex.engine.spec import EngineKind
+from duplex.errors import OmniDuplexError
+
+__all__ = [
+    "OPTIONS",
+    "ConversationOptions",
+    "EngineSettings",
+    "Option",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+]
+
+ENGINE_PORT_OFFSET = 10_000
+_HIGHEST_PORT = 65_535
+_OUR_VARIABLES = "OMNI_DUPLEX_"
+
+
+class SettingsError(OmniDuplexError):
+    """The operator asked for something impossible; the message names the flag, variable or key and what to do."""
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+        raise ValueError("give an origin as browsers send it, such as https://example.org or http://localhost:3000")
+    return text
+
+
+def _loopback_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.hostname or not _is_loopback(parts.hostname):
+        raise ValueError(
+            "give an engine on this machine, such as http://127.0.0.1:8080: audio passes through files both must see"
+        )
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+Port = Annotated[int, Field(ge=0, le=_HIGHEST_PORT)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Part):
+    """Where we listen and who may connect."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Port = 9060
+    """0 takes any free port."""
+    api_keys: tuple[Secret, ...] = ()
+    allow_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    """Origins of pages that may connect beside our own."""
+    insecure: bool = False
+    """Allows an address others can reach without any key."""
+
+
+class EngineSettings(_Part):
+    """Which engine, and how it is started."""
+
+    kind: Literal["auto", "llama-server", "parrot"] = "auto"
+    """`auto`: llama-server when its directory and the model's are given, else the parrot."""
+    url: Annotated[str, AfterValidator(_loopback_url)] | None = None
+    """An engine on this machine that somebody else runs."""
+    port: Port | None = None
+    """Default: the server's port + 10000. 0 takes any free port."""
+    llamacpp_root: UserPath | None = None
+    model_dir: UserPath | None = None
+    llm_model: str | None = None
+    """File name inside `model_dir`; detected by default."""
+    gpu_devices: str | None = None
+    n_gpu_layers: Annotated[int, Field(ge=0)] = 99
+    """0 for a machine without a GPU."""
+    ctx_size: Annotated[int, Field(ge=512)] = 8192
+    output_dir: UserPath | None = None
+    """Default: a private directory in memory, removed at the end."""
+    vision_backend: Literal["metal", "coreml"] = "metal"
+    ref_audio: UserPath | None = None
+    """The WAV whose voice the model imitates."""
+    token2wav_device: Annotated[str, Field(pattern=r"^(gpu(:\d+)?|cpu)$")] | None = None
+    """Default: the first GPU, or the CPU when `n_gpu_layers` is 0."""
+    cuda_lib_path: str = "/usr/local/cuda/lib64"
+    parrot_faults: tuple[str, ...] = ()
+    """`NAME=VALUE` switches of the parrot, for tests."""
+
+
+class ConversationOptions(_Part):
+    """How conversations behave that do not ask for something else."""
+
+    mode: Mode = Mode.DUPLEX
+    after_break: AfterBreak = AfterBreak.LISTEN
+    lead_ms: Annotated[int, Field(ge=100, le=5000)] = 250
+    """How far reply audio may run ahead of real time."""
+
+
+class Settings(_Part):
+    """Everything an operator can choose."""
+
+    server: ServerSettings = ServerSettings()
+    engine: EngineSettings = EngineSettings()
+    conversation: ConversationOptions = ConversationOptions()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def engine_kind(self) -> EngineKind:
+        """What `auto` comes to."""
+        if self.engine.kind != "auto":
+            return EngineKind(self.engine.kind)
+        real = self.engine.url is not None or self.engine.model_dir is not None
+        return EngineKind.LLAMA_SERVER if real else EngineKind.PARROT
+
+    @property
+    def engine_port(self) -> int:
+        """Where a child engine listens; 0 means any free port."""
+        if self.engine.port is not None:
+            return self.engine.port
+        return self.server.port and self.server.port + ENGINE_PORT_OFFSET
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting from outside: its place in the tree, and what else it is called."""
+
+    key: str
+    flag: str | None = None
+    variables: tuple[str, ...] = ()
+    """Environment variables, the first that is set wins."""
+    several: bool = False
+    """Repeatable as a flag, separated by commas as a variable."""
+
+
+OPTIONS = (
+    Option("server.host", "--host", ("OMNI_DUPLEX_HOST",)),
+    Option("server.port", "--port", ("OMNI_DUPLEX_PORT",)),
+    Option("server.api_keys", "--api-key", ("OMNI_DUPLEX_API_KEY",), several=True),
+    Option("server.allow_origins", "--allow-origin", ("OMNI_DUPLEX_ALLOW_ORIGIN",), several=True),
+    Option("server.insecure", "--insecure", ("OMNI_DUPLEX_INSECURE",)),
+    Option("engine.kind", "--engine", ("OMNI_DUPLEX_ENGINE",)),
+    Option("engine.url", "--engine-url", ("OMNI_DUPLEX_ENGINE_URL",)),
+    Option("engine.port", "--engine-port", ("OMNI_DUPLEX_ENGINE_PORT",)),
+    Option("engine.llamacpp_root", "--llamacpp-root", ("OMNI_DUPLEX_LLAMACPP_ROOT", "LLAMACPP_ROOT")),
+    Option("engine.model_dir", "--model-dir", ("OMNI_DUPLEX_MODEL_DIR", "MODEL_DIR")),
+    Option("engine.llm_model", "--llm-model", ("OMNI_DUPLEX_LLM_MODEL", "LLM_MODEL")),
+    Option("engine.gpu_devices", "--gpu-devices", ("OMNI_DUPLEX_GPU_DEVICES", "CUDA_VISIBLE_DEVICES")),
+    Option("engine.n_gpu_layers", None, ("OMNI_DUPLEX_N_GPU_LAYERS", "N_GPU_LAYERS")),
+    Option("engine.ctx_size", None, ("OMNI_DUPLEX_CTX_SIZE", "CTX_SIZE")),
+    Option("engine.output_dir", "--output-dir", ("OMNI_DUPLEX_OUTPUT_DIR",)),
+    Option("engine.vision_backend", "--vision-backend", ("OMNI_DUPLEX_VISION_BACKEND", "VISION_BACKEND")),
+    Option("engine.ref_audio", None, ("OMNI_DUPLEX_REF_AUDIO", "REF_AUDIO")),
+    Option("engine.token2wav_device", None, ("OMNI_DUPLEX_TOKEN2WAV_DEVICE", "TOKEN2WAV_DEVICE")),
+    Option("engine.cuda_lib_path", None, ("OMNI_DUPLEX_CUDA_LIB_PATH", "CUDA_LIB_PATH")),
+    Option("engine.parrot_faults", "--parrot-fault", ("OMNI_DUPLEX_PARROT_FAULT",), several=True),
+    Option("conversation.mode", "--duplex, --simplex", ("OMNI_DUPLEX_MODE",)),
+    Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),
+    Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
+    Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
+)
+"""Every setting. The variables without our prefix are those of the server this one replaces."""
+
+CONFIG_VARIABLE = "OMNI_DUPLEX_CONFIG"
+
+
+def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Merge and check everything. Raises `SettingsError`.
+
+    `flags` holds what the command line gave, by the keys of `OPTIONS`. `config` is a TOML file with the tables
+    `[server]`, `[engine]`, `[conversation]` and the key `log_level`; without it OMNI_DUPLEX_CONFIG may name one.
+    """
+    if config is None and environ.get(CONFIG_VARIABLE):
+        config = Path(environ[CONFIG_VARIABLE])
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    named_flags = {option.key: option.flag or option.key for option in OPTIONS}
+    layers: list[Iterator[tuple[str, object, str]]] = [
+        _from_file(config) if config else iter(()),
+        _from_environment(environ),
+        ((key, value, named_flags[key]) for key, value in flags.items()),
+    ]
+    for layer in layers:
+        for key, value, source in layer:
+            values[key], sources[key] = value, source
+    try:
+        settings = Settings.model_validate(_nested(values))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explained(error, sources))) from None
+    _check_together(settings)
+    return settings
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
+    try:
+        tree = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} is not TOML: {error}.") from None
+    known = [option.key for option in OPTIONS]
+    for key, value in _flattened(tree, ""):
+        if key not in known:
+            raise SettingsError(f"Unknown key '{key}' in {path}.{_near_match(key, known)}")
+        yield key, value, f"'{key}' in {path}"
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    known = [CONFIG_VARIABLE, *(name for option in OPTIONS for name in option.variables)]
+    for name in environ:
+        if name.startswith(_OUR_VARIABLES) and name not in known:
+            raise SettingsError(f"Unknown environment variable {name}.{_near_match(name, known)}")
+    for option in OPTIONS:
+        chosen = next((name for name in option.variables if environ.get(name)), None)
+        if chosen is not None:
+            text = environ[chosen]
+            value = [part.strip() for part in text.split(",")] if option.several else text
+            yield option.key, value, f"environment variable {chosen}"
+
+
+def _flattened(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    for key, value in values.items():
+        table, _, name = key.rpartition(".")
+        branch = tree.setdefault(table, {}) if table else tree
+        assert isinstance(branch, dict)
+        branch[name] = value
+    return tree
+
+
+def _explained(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str]:
+    for fault in error.errors(include_input=False, include_url=False):
+        place = ".".join(str(part) for part in fault["loc"][:2])
+        source = sources.get(place) or sources.get(place.partition(".")[0]) or place
+        yield f"{source}: {fault['msg'].removeprefix('Value error, ')}."
+
+
+def _near_match(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _check_together(settings: Settings) -> None:
+    server = settings.server
+    if not (_is_loopback(server.host) or server.api_keys or server.insecure):
+        raise SettingsError(
+            f"Refusing to listen on {server.host}, which others can reach, without a key: give --api-key KEY, "
+            "or --insecure if everybody may talk to this machine."
+        )
+    _check_engine(settings)
+    if settings.engine.url is None and settings.engine_port > _HIGHEST_PORT:
+        raise SettingsError(
+            f"--port {server.port} leaves no port for the engine (it would be {settings.engine_port}): choose a --port "
+            f"of at most {_HIGHEST_PORT - ENGINE_PORT_OFFSET}, or give --engine-port."
+        )
+    if settings.engine_port and settings.engine_port == server.port:
+        raise SettingsError(f"--engine-port and --port are both {server.port}: they must differ.")
+
+
+def _check_engine(settings: Settings) -> None:
+    engine = settings.engine
+    if engine.kind == "parrot":
+        return
+    if engine.url is not None:
+        if engine.model_dir is None:
+            raise SettingsError("--engine-url needs --model-dir too: the engine is told where its model files are.")
+        return
+    given = {"--llamacpp-root": engine.llamacpp_root, "--model-dir": engine.model_dir}
+    missing = [flag for flag, value in given.items() if value is None]
+    if missing and (engine.kind == "llama-server" or len(missing) == 1):
+        raise SettingsError(
+            f"A real engine needs --llamacpp-root and --model-dir, and {' and '.join(missing)} is not given. "
+            "Give both, or none of them for the built-in stand-in."
+        )
