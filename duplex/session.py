@@ -24,6 +24,7 @@ from duplex.errors import ClientError, ClientStalled
 from duplex.feed import EngineFeed
 from duplex.messages import Configure, Refused, Request, ResponseCut, ResponseStarted, ServerMessage, Warned
 from duplex.outbox import Outbox
+from duplex.tasks import beside
 
 __all__ = ["DuplexSession", "SessionLimits"]
 
@@ -96,24 +97,17 @@ class DuplexSession:
         """Tell the client what was wrong; the session lives on."""
         self._perform([Say(Refused(error.code, str(error), error.param, event_id))])
 
+    def warn(self, code: str, text: str) -> None:
+        """Tell the client that something was lost or healed."""
+        self._perform([Say(Warned(code, text))])
+
     async def run(self, read: Callable[[], Awaitable[None]]) -> None:
         """Converse until `read` returns. Raises the first error of any task: `EngineError`, `ClientError`, or a bug."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                own = [
-                    tasks.create_task(run(), name=name)
-                    for name, run in (
-                        ("writer", self._write),
-                        ("driver", self._drive),
-                        ("listener", self._listen),
-                        ("timer", self._keep_time),
-                    )
-                ]
+            async with beside(
+                writer=self._write(), driver=self._drive(), listener=self._listen(), timer=self._keep_time()
+            ):
                 await read()
-                for task in own:
-                    task.cancel()
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
         finally:
             self._conversation.close()
             self.numbers.input_dropped_s = self._feed.dropped_s
@@ -147,7 +141,7 @@ class DuplexSession:
         self._feed.put(command)
         self._feed_changed.set()
         if dropped == 0.0 and self._feed.dropped_s > 0.0:
-            self._outbox.say(Say(Warned("input_dropped", "The engine cannot keep up: the oldest audio was dropped.")))
+            self.warn("input_dropped", "The engine cannot keep up: the oldest audio was dropped.")
 
     def _count(self, message: ServerMessage) -> None:
         if isinstance(message, ResponseStarted):
@@ -213,11 +207,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     except TimeoutError:
         pass
     event.clear()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error to report: the first that is not the mere echo of another one."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -19,8 +19,8 @@ async def wait_at_most(limit_s: float, event: asyncio.Event) -> bool:
 async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Run `coroutines` while the body runs, as tasks of those names, and cancel them when it ends.
 
-    One that fails ends the body. A single error leaves as itself: callers catch the body's errors by their type and
-    need not know that a task group was around it.
+    One that fails ends the body. The first error leaves as itself: callers catch errors by their type and need not
+    know that a task group was around them. An engine that dies fails several tasks at once, for one reason.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -31,6 +31,7 @@ async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator
                 for task in tasks:
                     task.cancel()
     except BaseExceptionGroup as group_error:
-        if len(group_error.exceptions) == 1:
-            raise group_error.exceptions[0] from None
-        raise
+        error: BaseException = group_error
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

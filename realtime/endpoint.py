@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ from duplex.errors import (
 )
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.session import DuplexSession, SessionLimits
+from duplex.tasks import beside
 from duplex.vad import SpeechDetector
 from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
@@ -63,6 +64,9 @@ CLOSE_CODES: dict[type[OmniDuplexError], int] = {
 
 _REASON_BYTES = 123
 """RFC 6455: a control frame holds 125 bytes, two of them the code."""
+
+_EARLY_BYTES = 1024 * 1024
+"""Half a minute of 16 kHz audio: a client need not wait for `session.created`."""
 
 _BITE_BYTES = 64 * 1024
 """A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
@@ -126,7 +130,9 @@ class _Connection:
         service = self._service
         facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in)
         dialect = OpenAIDialect(facts, options.settings, extensions=options.extensions, binary=options.binary)
-        await leased.engine.begin(EngineSession(options.settings.mode))
+        early = _EarlyFrames()
+        async with beside(early=self._keep(early)):
+            await leased.engine.begin(EngineSession(options.settings.mode))
         conversation = Conversation(options.settings, service.make_detector(), service.clock.now())
 
         async def transmit(message: ServerMessage) -> None:
@@ -137,7 +143,9 @@ class _Connection:
         started = service.clock.now()
         try:
             await self._send(dialect.greet())
-            await session.run(lambda: self._read(dialect, session))
+            if early.dropped:
+                session.warn("input_dropped", "Input that came before the session was ready was dropped.")
+            await session.run(lambda: self._read(early.frames, dialect, session))
             await leased.engine.finish()
         finally:
             log.info(
@@ -152,21 +160,31 @@ class _Connection:
             await self._send(dialect.farewell("client_closed"))
             await self._socket.close(1000)
 
-    async def _read(self, dialect: Dialect, session: DuplexSession) -> None:
+    async def _keep(self, early: "_EarlyFrames") -> None:
+        """Read on while the engine gets ready: a socket that is not read answers no ping."""
+        while True:
+            frame = await self._next_frame()
+            if frame is None:
+                raise WebSocketDisconnect
+            early.put(frame)
+
+    async def _read(self, early: Iterable[Frame], dialect: Dialect, session: DuplexSession) -> None:
         """Never awaits the engine: a socket that is not read cannot hear a break."""
+        for frame in early:
+            await _understand(frame, dialect, session)
         while not dialect.closing:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
+            next_frame = await self._next_frame()
+            if next_frame is None:
                 return
-            text = message.get("text")
-            frame: Frame = message["bytes"] if text is None else text
-            try:
-                requests = dialect.decode(frame)
-            except ClientError as error:
-                session.refuse(error, dialect.event_id)
-                continue
-            for request in requests:
-                await _receive(session, request, dialect.event_id)
+            await _understand(next_frame, dialect, session)
+
+    async def _next_frame(self) -> Frame | None:
+        """One message, or None when the client has gone."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None
+        text: str | None = message.get("text")
+        return bytes(message["bytes"]) if text is None else text
 
     async def _send(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -194,6 +212,32 @@ class _Connection:
     def _connected(self) -> bool:
         states = (self._socket.client_state, self._socket.application_state)
         return all(state is WebSocketState.CONNECTED for state in states)
+
+
+class _EarlyFrames:
+    """What a client sends before its session is ready: kept up to a bound, the rest is dropped."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.dropped = False
+        self._room = _EARLY_BYTES
+
+    def put(self, frame: Frame) -> None:
+        self._room -= len(frame)
+        if self._room >= 0:
+            self.frames.append(frame)
+        else:
+            self.dropped = True
+
+
+async def _understand(frame: Frame, dialect: Dialect, session: DuplexSession) -> None:
+    try:
+        requests = dialect.decode(frame)
+    except ClientError as error:
+        session.refuse(error, dialect.event_id)
+        return
+    for request in requests:
+        await _receive(session, request, dialect.event_id)
 
 
 async def _receive(session: DuplexSession, request: Request, event_id: str | None) -> None:

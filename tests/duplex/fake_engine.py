@@ -11,8 +11,8 @@ __all__ = ["FakeEngine", "answer", "is_answer"]
 class FakeEngine:
     """Every call is recorded. A decode says what `script` holds for it, one list of events a decode.
 
-    `gate` can hold decodes open: clear it, and a decode emits its events and then waits. `fail` makes the next call
-    raise.
+    `gate` can hold decodes open: clear it, and a decode emits its events and waits. `ready` holds `begin` likewise.
+    `fail` makes the next call raise.
     """
 
     def __init__(self, *script: list[EngineEvent]) -> None:
@@ -22,6 +22,8 @@ class FakeEngine:
         self.sessions: list[EngineSession] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.ready = asyncio.Event()
+        self.ready.set()
         self.fail: Exception | None = None
         self._events: asyncio.Queue[EngineEvent | Exception | None] = asyncio.Queue()
         self._called = asyncio.Condition()
@@ -29,6 +31,7 @@ class FakeEngine:
     async def begin(self, session: EngineSession) -> None:
         self.sessions.append(session)
         self._events = asyncio.Queue()
+        await self.ready.wait()
         await self._record("begin")
 
     async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:

@@ -46,13 +46,19 @@ class Pool:
             raise self.refusal
         if self.leased:
             raise EngineBusy("The engine is in a conversation. Try again when it has ended.")
-        self.leased = True
+        async with self.returned:
+            self.leased = True
+            self.returned.notify_all()
         try:
             yield EngineLease(self.engine, "parrot", stand_in=True)
         finally:
             async with self.returned:
                 self.leased = False
                 self.returned.notify_all()
+
+    async def until_leased(self) -> None:
+        async with asyncio.timeout(20.0), self.returned:
+            await self.returned.wait_for(lambda: self.leased)
 
     async def until_returned(self) -> None:
         async with asyncio.timeout(20.0), self.returned:
@@ -245,6 +251,36 @@ async def test_fifteen_mebibytes_in_one_message_are_heard_within_the_bounds() ->
         assert warning["code"] == "input_dropped"
         await client.send({"type": "response.cancel"})
         await client.until("error")
+
+
+async def test_what_comes_before_the_session_is_ready_is_kept_within_a_bound() -> None:
+    """A client need not wait for session.created; a second of speech and its settings are not lost."""
+    pool = Pool(FakeEngine(answer("Yes.", 0.1)))
+    pool.engine.ready.clear()
+    async with serving(app(pool)) as address, peer(address, BINARY) as client:
+        await client.send({"type": "session.update", "session": {"instructions": "early"}})
+        await ask(client)
+        await client.send(bytes(2 * 1024 * 1024))
+        await (await client.connection.ping())
+        pool.engine.ready.set()
+        updated = await client.until("session.updated")
+        assert updated["session"]["instructions"] == "early"
+        assert (await client.until("session.warning"))["code"] == "input_dropped"
+        await client.until("response.done")
+        assert client.types[0] == "session.created"
+
+
+async def test_a_client_that_leaves_before_the_session_is_ready_frees_the_engine() -> None:
+    pool = Pool(FakeEngine())
+    pool.engine.ready.clear()
+    async with serving(app(pool)) as address:
+        async with peer(address, BINARY) as client:
+            await pool.until_leased()
+            client.connection.transport.abort()
+            await pool.until_returned()
+        pool.engine.ready.set()
+        async with peer(address, BINARY) as client:
+            await client.until("session.created")
 
 
 # --- who may, and when not

@@ -2,68 +2,20 @@
 
 import asyncio
 import os
-import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.web.browser import launch, open_page, tap
+from tests.web.live import ROOT, RunningServer, running_server
 from tests.web.speech import silence, speech, write_microphone
 
-ROOT = Path(__file__).parents[2]
 SCREENSHOT = ROOT / "docs" / "images" / "page.png"
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server of ours as a child process."""
-
-    url: str
-    process: asyncio.subprocess.Process
-
-    def kill(self) -> None:
-        """End it and all its children without a goodbye."""
-        server = psutil.Process(self.process.pid)
-        for process in (server, *server.children(recursive=True)):
-            process.kill()
-
-
-@asynccontextmanager
-async def running_server(log: Path) -> AsyncIterator[RunningServer]:
-    """Start `omni-duplex serve` with the parrot; it answers when this returns."""
-    with socket.create_server(("127.0.0.1", 0)) as page, socket.create_server(("127.0.0.1", 0)) as engine:
-        port, engine_port = page.getsockname()[1], engine.getsockname()[1]
-    ports = ["--port", str(port), "--engine-port", str(engine_port)]
-    arguments = ["-m", "web.cli", "serve", *ports, "--engine", "parrot"]
-    # The developer's own settings are not the test's, and the server refuses names it does not know.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("OMNI_DUPLEX_")}
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, cwd=ROOT, env=environ, stdout=output, stderr=output
-        )
-    server = RunningServer(f"http://127.0.0.1:{port}/", process)
-    try:
-        transport = httpx.AsyncHTTPTransport(retries=6)  # with a growing pause in between: half a minute in all
-        try:
-            async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
-                (await client.get(f"{server.url}status")).raise_for_status()
-        except httpx.HTTPError:
-            pytest.fail(f"the server did not come up:\n{await asyncio.to_thread(log.read_text)}")
-        yield server
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

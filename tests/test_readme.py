@@ -1,0 +1,328 @@
+"""What the README and the documents say is true: compared with the code, or simply done."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from duplex.conversation_settings import ConversationSettings
+from duplex.engine.limits import EngineLimits
+from duplex.engine.mailbox import EventMailbox
+from duplex.engine.process import OutputTail
+from duplex.engine.restart import RestartLimits
+from duplex.messages import BreakReason
+from duplex.outbox import Outbox
+from duplex.session import SessionLimits
+from duplex.turns import TABLE
+from realtime.endpoint import CLOSE_CODES
+from realtime.events import ClientEvent, parse
+from realtime.options import parse_options
+from tests.duplex.speech import silence, speech
+from web import cli
+from web.settings import OPTIONS, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+EVENT_NAME = r"[a-z_]+(?:\.[a-z_]+)+"
+
+
+def document(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def table(text: str, first_heading: str) -> list[list[str]]:
+    """The rows of the table whose first column has this heading, as cells without their outer spaces."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if re.match(rf"\| {re.escape(first_heading)} \|", line))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def code(cell: str) -> list[str]:
+    """What stands in single backticks."""
+    return re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", cell, flags=re.DOTALL))
+
+
+def section(text: str, heading: str) -> str:
+    """From a heading to the next one of its own level or above."""
+    level = heading.index(" ")
+    rest = text.split(f"\n{heading}\n", 1)[1]
+    return re.split(rf"\n#{{1,{level}}} ", rest, maxsplit=1)[0]
+
+
+# --- links
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_into_the_project_leads_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
+    for name in re.findall(r"\bdocs/[a-z]+\.md\b", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_documents_named_in_the_code_exist() -> None:
+    sources = [path for folder in ("duplex", "realtime", "web") for path in (ROOT / folder).rglob("*.py")]
+    names = {name for path in sources for name in re.findall(r"\bdocs/[a-z]+\.md\b", path.read_text(encoding="utf-8"))}
+    assert names
+    for name in names:
+        assert (ROOT / name).exists(), name
+
+
+# --- settings
+
+
+def test_the_table_of_settings_is_the_options() -> None:
+    rows = table(README, "flag")
+    documented = {
+        (", ".join(code(flag)) or None, tuple(code(variables)), *code(key)) for flag, variables, key, *_ in rows
+    }
+    assert len(documented) == len(rows)
+    assert documented == {(option.flag, option.variables, option.key) for option in OPTIONS}
+
+
+@pytest.mark.parametrize(("key", "default"), [(*code(row[2]), row[3]) for row in table(README, "flag")])
+def test_the_default_is_the_one_of_the_code(key: str, default: str) -> None:
+    value: object = Settings()
+    for name in key.split("."):
+        value = getattr(value, name)
+    if value in (None, (), False):
+        assert "`" not in default, "a default in words: none, or worked out"
+    else:
+        assert default == f"`{value}`"
+
+
+def test_every_flag_in_the_shell_examples_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"--build", "--target"}  # cmake's
+    for command in ("serve", "talk"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        known |= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    known |= {flag for option in OPTIONS for flag in (option.flag or "").split(", ")}
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    used = {flag for text in [*blocks, *code(README)] for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)}
+    assert "--llamacpp-root" in used
+    assert used <= known
+
+
+# --- the client
+
+
+@contextmanager
+def parrot_server(tmp_path: Path) -> Iterator[str]:
+    """The real server with the parrot on free ports; gives its address when it says that it is ready."""
+    ours = {name for option in OPTIONS for name in option.variables}
+    environ = {name: value for name, value in os.environ.items() if name not in ours and "PROXY" not in name.upper()}
+    command = [sys.executable, "-m", "web.cli", "serve", "--port", "0", "--engine", "parrot", "--log-level", "error"]
+    with (
+        (tmp_path / "server.log").open("w+") as log,
+        subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            ready = next((line for line in process.stdout if line.startswith("Ready: ")), None)
+            assert ready is not None, (tmp_path / "server.log").read_text()
+            yield ready.removeprefix("Ready: http://").strip()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+
+
+def client_lines() -> str:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return str(block)
+
+
+def test_the_client_of_the_readme_hears_its_own_words(tmp_path: Path) -> None:
+    client = tmp_path / "client.py"
+    client.write_text(client_lines(), encoding="utf-8")
+    question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
+    with wave.open(str(question), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(silence(0.3) + speech(2.0))
+    environ = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
+    with parrot_server(tmp_path) as address:
+        (url,) = re.findall(r'url="([^"]+)"', client_lines())
+        url = url.replace("127.0.0.1:9060", address)
+        command = [sys.executable, str(client), str(question), str(answer), url]
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with wave.open(str(answer)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+        heard = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+    loud_s = np.count_nonzero(np.abs(heard) > 500) / 24_000
+    assert len(heard) / 24_000 > 2.0, "the words are played back whole"
+    assert loud_s > 1.0
+
+
+def test_the_client_is_as_short_as_promised() -> None:
+    assert len(client_lines().splitlines()) <= 15
+    compile(client_lines(), "client.py", "exec")
+
+
+def test_the_protocol_takes_ten_lines() -> None:
+    points = re.findall(r"^\d+\. ", section(README, "## The protocol in ten lines"), re.MULTILINE)
+    assert len(points) == 10
+
+
+# --- docs/protocol.md
+
+
+def client_event_types() -> set[str]:
+    events, _ = get_args(ClientEvent)
+    return {kind for event in get_args(events) for kind in get_args(event.model_fields["type"].annotation)}
+
+
+def server_event_types() -> set[str]:
+    found: set[str] = set()
+    for path in (ROOT / "realtime" / "dialects").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(rf'"type": "({EVENT_NAME}|error)"', text))
+        for prefix in re.findall(r'"type": f"([a-z_.]+)\{what\}"', text):
+            found |= {f"{prefix}{what}" for what in ("added", "done")}
+    return found - {"realtime.item", "realtime.session"}
+
+
+def test_every_close_code_is_documented_and_no_other() -> None:
+    documented = {int(row[0]) for row in table(document("protocol"), "code") if row[0].isdigit()}
+    documented |= {int(row[0]) for row in table(section(document("protocol"), "## Close codes"), "code")}
+    assert documented == {1000, *CLOSE_CODES.values()}
+
+
+def test_every_client_event_is_documented_and_no_other() -> None:
+    documented = {
+        name for row in table(section(document("protocol"), "## Client events"), "event") for name in code(row[0])
+    }
+    assert len(documented) >= 10
+    assert documented == client_event_types()
+
+
+def test_every_server_event_is_documented() -> None:
+    known = server_event_types()
+    assert {"session.created", "response.done", "conversation.item.done", "error"} <= known
+    assert known <= set(code(document("protocol")))
+
+
+def test_every_event_the_documents_name_exists() -> None:
+    families = (
+        "session.",
+        "response.",
+        "conversation.item",
+        "input_audio_buffer.",
+        "output_audio_buffer.",
+        "playback.",
+    )
+    known = client_event_types() | server_event_types()
+    for text in (README, document("protocol"), document("interruption"), document("architecture"), document("audio")):
+        named = {name for name in code(text) if re.fullmatch(EVENT_NAME, name) and name.startswith(families)}
+        named -= {"response.metadata", "session.audio"}  # keys, not events
+        assert named <= known
+
+
+def test_every_example_event_is_accepted() -> None:
+    examples = re.findall(r"```json\n(.*?)```", document("protocol"), re.DOTALL)
+    assert len(examples) >= 4
+    for example in [*examples, *re.findall(r'`(\{"type":"[^`]+\})`', README)]:
+        parse(json.loads(example))
+
+
+@pytest.mark.parametrize("row", table(document("protocol"), "parameter"), ids=lambda row: row[0])
+def test_every_documented_value_of_a_parameter_is_understood(row: list[str]) -> None:
+    (name,), values = code(row[0]), code(row[1])
+    assert values
+    results = [parse_options({name: value}, ConversationSettings()) for value in values]
+    # A parameter that is read over would make no difference anywhere.
+    assert len(values) == 1 or any(result != results[0] for result in results)
+
+
+def test_every_parameter_of_the_code_is_documented() -> None:
+    source = (ROOT / "realtime" / "options.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'(?:_choice|_rate|query\.get)\((?:query, )?"([a-z_]+)"', source)) | {"ext", "duplex"}
+    assert {"audio", "conversation", "input_rate", "model"} <= read
+    assert {code(row[0])[0] for row in table(document("protocol"), "parameter")} == read
+
+
+def test_every_error_code_is_documented() -> None:
+    sources = [*(ROOT / "realtime").rglob("*.py"), ROOT / "duplex" / "conversation.py", ROOT / "duplex" / "errors.py"]
+    found = {c for path in sources for c in re.findall(r'code(?:: str)? ?= ?"([a-z_]+)"', path.read_text("utf-8"))}
+    assert {"invalid_json", "invalid_value", "response_cancel_not_active"} <= found
+    documented = {name for row in table(section(document("protocol"), "## Errors"), "code") for name in code(row[0])}
+    assert found <= documented
+    for reason in BreakReason:
+        assert f'"{reason}"' in document("protocol")
+
+
+# --- the other documents
+
+
+def test_the_table_of_turns_is_the_one_of_the_code() -> None:
+    documented = {
+        (state, event): (following, tuple(filter(None, actions.split(", "))))
+        for state, event, following, actions in table(document("architecture"), "state")
+    }
+    assert documented == {
+        (state.name, event.name): (following.name, tuple(action.name for action in actions))
+        for (state, event), (following, actions) in TABLE.items()
+    }
+
+
+def _default(function: object, name: str) -> object:
+    defaults = getattr(function, "__kwdefaults__", None) or {}
+    return defaults[name]
+
+
+LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits()
+
+
+@pytest.mark.parametrize(
+    ("row", "bound"),
+    [
+        ("(`Recording`)", f"{SETTINGS.keep_s} s; {SETTINGS.push_to_talk_s} s in push to talk"),
+        ("(`EngineFeed`)", f"{LIMITS.input_waiting_s:.0f} s"),
+        ("(`InputFeed`)", f"{ENGINE.kept_audio_s:.0f} s"),
+        ("(`FragmentMender`)", f"{ENGINE.text_hold_s:.0f} s"),
+        ("(`EventMailbox`)", f"{_default(EventMailbox.__init__, 'limit')} events"),
+        ("audio lane)", f"{LIMITS.audio_waiting_s:.0f} s"),
+        ("ahead of real time", f"{LIMITS.lead_s * 1000:.0f} ms"),
+        ("control lane)", f"{_default(Outbox.__init__, 'control_limit')} events"),
+        ("into the socket", f"{LIMITS.send_s:.0f} s"),
+        (
+            "(`OutputTail`)",
+            f"{_default(OutputTail.__init__, 'lines')} lines of {_default(OutputTail.__init__, 'line_bytes')} bytes",
+        ),
+        ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
+    ],
+)
+def test_the_bound_of_the_queue_is_the_one_of_the_code(row: str, bound: str) -> None:
+    rows = [cells for cells in table(document("queues"), "what waits") if row in cells[0]]
+    assert len(rows) == 1
+    assert rows[0][1].startswith(bound)
+
+
+def test_the_deadlines_the_documents_name_are_those_of_the_code() -> None:
+    interruption = document("interruption")
+    assert f"silent {SETTINGS.break_deadline_s:.0f} s after" in " ".join(interruption.split())
+    assert f"{SETTINGS.listen_limit_s:.0f} s at most" in interruption
+    vad = SETTINGS.vad
+    assert f"{vad.onset_votes} of {vad.onset_frames} frames voiced" in interruption
+    assert f"{vad.confirm_votes} of the last {vad.confirm_frames} frames voiced" in interruption
+    assert f"{vad.hangover_ms} ms without a voiced frame" in interruption
+    assert f"no sign of life for {ENGINE.stall_s:.0f} s" in document("architecture")
+    assert f"pieces of at most {SETTINGS.piece_ms} ms" in document("audio")
