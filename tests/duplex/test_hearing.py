@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from duplex.audio import INPUT_RATES_HZ, Recording
 from duplex.hearing import Chunker, Microphone
 from duplex.vad import GateMoment, VadGate, VadSettings, default_detector
-from tests.duplex.speech import silence, speech
+from tests.speech import silence, speech
 
 
 @pytest.mark.parametrize("rate_hz", INPUT_RATES_HZ)

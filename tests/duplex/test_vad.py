@@ -18,7 +18,7 @@ from duplex.vad import (
     default_detector,
     level_dbfs,
 )
-from tests.duplex.speech import noise, silence, speech
+from tests.speech import noise, silence, speech
 
 FRAME = bytes(VAD_FRAME_BYTES)
 

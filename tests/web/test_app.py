@@ -13,8 +13,8 @@ import soundfile
 from rich.console import Console
 
 from duplex.engine.base import Mode
-from tests.duplex.speech import silence, speech
 from tests.realtime.server import Peer, peer
+from tests.speech import silence, speech
 from tests.web.live import RunningServer, running_server
 from web.talk import TalkOptions, talk
 

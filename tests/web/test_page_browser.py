@@ -56,7 +56,7 @@ async def take_picture(page: Page) -> None:
 
 async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_path: Path) -> None:
     microphone = write_microphone(
-        tmp_path / "microphone.wav", silence(0.5), speech(4.5), silence(4), speech(2.5, seed=2), silence(1)
+        tmp_path / "microphone.wav", silence(0.5), speech(4.5), silence(4), speech(2.5, pitch_hz=160), silence(1)
     )
     async with launch(microphone) as browser, open_page(browser, server.url, still=False) as page:
         await expect(page.get_by_text("The engine is the parrot, a stand-in")).to_be_visible()
