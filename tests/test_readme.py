@@ -24,11 +24,12 @@ from duplex.messages import BreakReason
 from duplex.outbox import Outbox
 from duplex.session import SessionLimits
 from duplex.turns import TABLE
+from realtime import endpoint
 from realtime.endpoint import CLOSE_CODES
 from realtime.events import ClientEvent, parse
 from realtime.options import parse_options
 from tests.speech import silence, speech
-from web import cli
+from web import app, cli
 from web.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -294,6 +295,8 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
 @pytest.mark.parametrize(
     ("row", "bound"),
     [
+        ("one message of the client", f"{app._LARGEST_MESSAGE_BYTES // 2**20} MiB"),
+        ("(`_EarlyFrames`)", f"{endpoint._EARLY_BYTES // 2**20} MiB"),
         ("(`Recording`)", f"{SETTINGS.keep_s} s; {SETTINGS.push_to_talk_s} s in push to talk"),
         ("(`EngineFeed`)", f"{LIMITS.input_waiting_s:.0f} s"),
         ("(`InputFeed`)", f"{ENGINE.kept_audio_s:.0f} s"),

@@ -52,6 +52,11 @@ class ResponseEnd:
         return self._is_draining
 
     @property
+    def is_speaking(self) -> bool:
+        """Whether the last decode had something to say."""
+        return self._spoke_now
+
+    @property
     def is_flagged(self) -> bool:
         """Whether the last response ended as it should, with the flag."""
         return self._is_flagged

@@ -63,6 +63,7 @@ class TurnPump:
         self._partial_bytes = 0
         self._text_sign = 0
         self._groups = 0
+        self._has_sound = False
         self._spent_groups: list[int] = []
 
     @property
@@ -152,6 +153,8 @@ class TurnPump:
         is_rendering = self._ledger.is_due
         quiet_s = self._pace.quiet_s(self._limits.quiet_s, is_due=is_rendering)
         is_audio_due = is_rendering or self._is_speech_due()
+        if self._is_still_silent():
+            quiet_s = max(quiet_s, self._limits.first_sound_s)
         match self._end.verdict(self._clock.now(), is_audio_due=is_audio_due, quiet_s=quiet_s):
             case Verdict.WAIT:
                 return False
@@ -170,6 +173,11 @@ class TurnPump:
     def _is_speech_due(self) -> bool:
         """Whether a group's text is on disk and its audio tokens are not. Only simplex keeps groups apart."""
         return self._mode is Mode.SIMPLEX and self._text_sign > self._groups
+
+    def _is_still_silent(self) -> bool:
+        """Whether an answer was written and nothing has begun to make sound of it. A broken one may stay silent."""
+        has_text = self._mode is Mode.SIMPLEX and self._end.is_speaking and not self._end.is_draining
+        return has_text and not (self._text_sign or self._groups or self._has_sound)
 
     def _scan(self) -> None:
         names = self._files.names()
@@ -196,6 +204,7 @@ class TurnPump:
             self._ledger.drop_before_mark()
             if self._trim.remaining_samples:
                 self._trim.start(self._ledger.held_samples)
+        self._has_sound = True
         now = self._clock.now()
         self._pace.receive_wav(now)
         self._ledger.receive_wav()

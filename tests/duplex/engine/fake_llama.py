@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from duplex.engine.stale import HELD_SAMPLES
 from duplex.wav import read_wav, write_wav
 
 OVER = {"content": "", "stop": True, "is_listen": False, "end_of_turn": True}
@@ -49,10 +50,17 @@ class FakeLlama:
     answers: dict[str, list[httpx.Response | Exception]] = field(default_factory=dict)
     on_call: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     is_initialised: bool = False
+    has_spoken: bool = False
+    replays: bool = False
 
     def client(self) -> httpx.AsyncClient:
         """A client that reaches nothing but this."""
         return httpx.AsyncClient(transport=httpx.MockTransport(self._handle), trust_env=False)
+
+    def replay(self) -> bytes:
+        """What opens the next WAV: in the first of an answer the end of the last one, as the real vocoder does it."""
+        replays, self.replays, self.has_spoken = self.replays, False, True
+        return bytes(2 * HELD_SAMPLES) if replays else b""
 
     def names(self) -> list[str]:
         """The calls so far."""
@@ -74,12 +82,13 @@ class FakeLlama:
                 raise answer
             return answer
         if name == "omni_init":
-            self.is_initialised = True
+            self.is_initialised, self.has_spoken = True, False
         elif not self.is_initialised:
             return error(400, NOT_INITIALISED)
         if name == "prefill":
             self.heard.append(read_wav(Path(body["audio_path_prefix"]).read_bytes()).pcm)  # noqa: ASYNC240
         if name == "decode":
+            self.replays = self.has_spoken
             wav_dir = self.output_dir / "tts_wav"
             if "round_idx" in body:
                 wav_dir = self.output_dir / f"round_{body['round_idx']:03d}" / "tts_wav"
@@ -105,11 +114,11 @@ def put_flag(wav_dir: Path, number: int) -> None:
 def says(*fragments: str, wavs: int = 1, flag: bool = True) -> Decode:
     """A simplex answer: text, WAVs and the flag, all at once."""
 
-    async def decode(_: FakeLlama, wav_dir: Path) -> AsyncIterator[bytes]:
+    async def decode(llama: FakeLlama, wav_dir: Path) -> AsyncIterator[bytes]:
         yield sse(*(text(fragment) for fragment in fragments))
         first = 1000 * int(wav_dir.parent.name.removeprefix("round_"))
         for index in range(wavs):
-            put_wav(wav_dir, first + index, bytes([index, 1]))
+            put_wav(wav_dir, first + index, llama.replay() + bytes([index, 1]))
         if flag:
             put_flag(wav_dir, first + wavs - 1)
         yield sse(OVER) + DONE

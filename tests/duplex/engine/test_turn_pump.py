@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from duplex.engine.base import EngineAudio, EngineEvent, EngineIdle, EngineText, Mode
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
@@ -14,9 +16,14 @@ from duplex.engine.watch import PollingWatcher
 from tests.duplex.engine.fake_llama import put_flag, put_wav
 
 
-class FrozenClock:
+class HandClock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.at_s = 7.0
+
     def now(self) -> float:
-        return 7.0
+        return self.at_s
 
 
 class RacyFiles(SpoolFiles):
@@ -33,16 +40,17 @@ class RacyFiles(SpoolFiles):
 
 
 class Parts:
-    """A pump for duplex with everything it shares."""
+    """A pump with everything it shares."""
 
-    def __init__(self, files: SpoolFiles) -> None:
+    def __init__(self, files: SpoolFiles, mode: Mode = Mode.DUPLEX) -> None:
         files.make()
+        self.clock = HandClock()
         self.mailbox = EventMailbox()
         self.ledger = VocoderLedger()
         self.trim = HeadTrim()
         self.spool = Spool()
         self.pump = TurnPump(
-            mode=Mode.DUPLEX,
+            mode=mode,
             files=files,
             spool=self.spool,
             ledger=self.ledger,
@@ -50,7 +58,7 @@ class Parts:
             trim=self.trim,
             mailbox=self.mailbox,
             watcher=PollingWatcher(),
-            clock=FrozenClock(),
+            clock=self.clock,
             limits=EngineLimits(),
         )
 
@@ -75,8 +83,9 @@ async def test_a_file_that_a_listing_missed_is_not_skipped(tmp_path: Path) -> No
 async def test_a_turn_ends_before_the_next_ones_sound(tmp_path: Path) -> None:
     files = SpoolFiles(tmp_path, is_round=False)
     parts = Parts(files)
-    for number in range(3):
+    for number in range(2):
         put_wav(files.wav_dir, number, bytes([number, 0]))
+    put_wav(files.wav_dir, 2, bytes(2 * HELD_SAMPLES) + bytes([2, 0]))
     put_flag(files.wav_dir, 1)
     parts.pump.start_decode()
     parts.pump.receive_fragment("next")
@@ -129,3 +138,20 @@ async def test_a_sweep_takes_late_files_into_account(tmp_path: Path) -> None:
     assert files.names() == set()
     assert parts.trim.remaining_samples == HELD_SAMPLES + 4 * TOKEN_SAMPLES
     assert not parts.pump.is_draining
+
+
+@pytest.mark.parametrize("has_sound", [True, False])
+async def test_an_answer_that_has_not_begun_to_sound_is_waited_for(tmp_path: Path, has_sound: bool) -> None:
+    """Seen on the real engine on a busy CPU: its speech began seconds after its text, and the answer stayed silent."""
+    files = SpoolFiles(tmp_path, is_round=True)
+    parts = Parts(files, Mode.SIMPLEX)
+    parts.pump.start_decode()
+    parts.pump.receive_fragment("Yes.")
+    parts.pump.end_decode(listens=False)
+    if has_sound:
+        put_wav(files.wav_dir, 0)
+    assert not parts.pump._is_over()
+    parts.clock.at_s += 5.0
+    assert parts.pump._is_over() is has_sound
+    parts.clock.at_s += 15.0
+    assert parts.pump._is_over()
