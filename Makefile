@@ -23,6 +23,10 @@ MAKEFLAGS += --no-print-directory
 # One step of `make test`: its name is printed before it runs, and again when it fails.
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
 
+# Node prints five lines for each test that passes: they are shown when one does not.
+PAGE_TESTS = { out=$$(node --test tests/web/static/*.test.mjs 2>&1) || { echo "$$out"; false; }; } && \
+	echo "$$out" | grep -E "(tests|pass) [0-9]+$$"
+
 # Scripts in .venv name their own place, so a folder that was moved or copied installs itself again.
 PLACE := $(shell cat $(STAMPS)/place 2>/dev/null)
 ifneq ($(PLACE),$(CURDIR))
@@ -43,7 +47,7 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 	$(call step,lint,$(BIN)/ruff check --quiet .)
 	$(call step,types,$(BIN)/mypy)
 	$(call step,imports,$(BIN)/lint-imports)
-	$(call step,page modules,node --test tests/web/static/*.test.mjs)
+	$(call step,page modules,$(PAGE_TESTS))
 	$(call step,tests,$(BIN)/python -m pytest)
 
 bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes under a minute
@@ -108,5 +112,5 @@ tools:
 	fi; \
 	echo "The tests need Node.js 18 or newer and Chromium (or Google Chrome); install what is missing: $$missing." >&2; \
 	exit 1
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' || { \
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { \
 		echo "The tests need Node.js 18 or newer, and 'node' is $$(node --version)." >&2; exit 1; }

@@ -67,9 +67,8 @@ class Conversation:
 
     def __init__(self, settings: ConversationSettings, detector: SpeechDetector, now: float) -> None:
         self._settings = settings
-        self._mic = Microphone(
-            settings.input_rate_hz, VadGate(detector, settings.vad), settings.kept_s * ENGINE_INPUT_RATE_HZ
-        )
+        gate = VadGate(detector, settings.vad)
+        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
         self._turns = TurnMachine()
         self._generation = 0
@@ -78,7 +77,7 @@ class Conversation:
         self._playing = 0
         self._end_sent = False
         self._latency = TurnLatency()
-        self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        self._voice = Voice(settings.output_rate_hz, settings.piece_ms)
         self._announced = False
         self._due: Mapping[str, str] | None = None
         self._next_metadata: Mapping[str, str] = {}
@@ -235,9 +234,7 @@ class Conversation:
         """Time has passed. Raises `EngineStalled` when a break was not answered in time."""
         effects: list[Effect] = []
         if now >= self._break_due():
-            raise EngineStalled(
-                f"The engine was still not silent {self._settings.break_deadline_s:.0f} s after a break."
-            )
+            raise EngineStalled(f"The engine is not silent {self._settings.break_deadline_s:.0f} s after a break.")
         if now >= self._played_out_due():
             self._turns.apply(TurnEvent.PLAYED_OUT)
             effects += self._announce()
@@ -283,8 +280,7 @@ class Conversation:
         if self._settings.mode is Mode.DUPLEX:
             # The model has heard it already, second by second.
             return [stopped, Say(Committed())]
-        answer = self._settings.create_response
-        return [stopped, *self._hand_over(), *(self._answer(now, {}) if answer else [])]
+        return [stopped, *self._hand_over(), *(self._answer(now, {}) if self._settings.create_response else [])]
 
     def _feed(self) -> list[Effect]:
         """Hand whole seconds to the engine as they come."""

@@ -40,7 +40,7 @@ def banner(settings: Settings, port: int) -> str:
     if settings.engine_kind is EngineKind.PARROT:
         lines += [
             "  Engine  parrot: a stand-in without a model, it plays your own words back",
-            "          for a real model: omni-duplex serve --llamacpp-root DIR --model-dir DIR",
+            "          for a real model add --llamacpp-root DIR --model-dir DIR; README.md says where to get them",
         ]
     else:
         where = settings.engine.url or settings.engine.model_dir
