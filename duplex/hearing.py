@@ -100,6 +100,8 @@ class Chunker:
 
     def take_whole(self) -> list[bytes]:
         """Every whole chunk that waits."""
+        if self._recording.end - self._next < self._chunk_samples:
+            return []
         chunks = []
         while self.waiting >= self._chunk_samples:
             chunks.append(self._take(self._chunk_samples))

@@ -132,6 +132,10 @@ class DuplexSession:
                     assert_never(effect)
         if effects:
             self._outbox_changed.set()
+            self._mind_deadline()
+
+    def _mind_deadline(self) -> None:
+        """What changes nothing moves no deadline nearer: a frame of audio, fifty times a second, only moves it away."""
         deadline = self._conversation.deadline()
         if deadline is not None and deadline < self._timer_wakes_at:
             self._deadline_moved.set()
@@ -165,7 +169,7 @@ class DuplexSession:
                 raise ClientStalled(f"The client has not read for {self._limits.send_s:.0f} s.") from None
             if isinstance(effect, Speak):
                 self._conversation.receive_sent(effect.generation, effect.message, self._clock.now())
-                self._perform([])
+                self._mind_deadline()
                 if self._outbox.audio_s < self._limits.audio_waiting_s:
                     self._outbox_drained.set()
 

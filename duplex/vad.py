@@ -9,6 +9,7 @@ sample numbers at 16 kHz since the start of the microphone.
 """
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,7 +94,7 @@ def level_dbfs(frame: bytes) -> float:
     """Level of 16-bit samples in dB below full scale; digital silence is -100."""
     samples = np.frombuffer(frame, np.int16).astype(np.float32)
     power = float(np.dot(samples, samples)) / (len(samples) * 32768.0**2)
-    return 10.0 * float(np.log10(max(power, 1e-10)))
+    return 10.0 * math.log10(max(power, 1e-10))
 
 
 def default_detector() -> SpeechDetector:
@@ -169,9 +170,7 @@ class VadGate:
         voiced = self._detector.is_speech(frame)
         self._votes.append(voiced)
         self._frames += 1
-        if voiced:
-            self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
-        return list(self._judge())
+        return self._judge_voiced() if voiced else self._judge_unvoiced()
 
     def close(self) -> list[GateEvent]:
         """End the speech at once, as a commit does."""
@@ -179,7 +178,8 @@ class VadGate:
             return []
         return [self._release()]
 
-    def _judge(self) -> "list[GateEvent]":
+    def _judge_voiced(self) -> list[GateEvent]:
+        self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
         events = []
         if not self.open and self._has(self._settings.onset_votes, self._settings.onset_frames):
             self.open = True
@@ -188,9 +188,11 @@ class VadGate:
         if self.open and not self.confirmed and self._has(self._settings.confirm_votes, self._settings.confirm_frames):
             self.confirmed = True
             events.append(GateEvent(GateMoment.CONFIRM, self._started_at))
-        if self.open and self._silent_ms() >= self._settings.hangover_ms:
-            events.append(self._release())
         return events
+
+    def _judge_unvoiced(self) -> list[GateEvent]:
+        ends = self.open and self._silent_ms() >= self._settings.hangover_ms
+        return [self._release()] if ends else []
 
     def _release(self) -> GateEvent:
         self.open = False

@@ -25,6 +25,8 @@ from web.settings import Settings
 
 __all__ = ["engine_spec", "open_engines"]
 
+_KEEP_ALIVE_S = 4.0
+
 
 def engine_spec(settings: Settings) -> EngineSpec:
     """The one engine the settings ask for. Checks its files (blocking) and raises `EngineStartFailed`."""
@@ -82,9 +84,9 @@ async def open_engines(
         watcher = make_watcher()
         cleanup.callback(watcher.close)
         # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is then
-        # dropped under whoever reuses it. A new one on loopback costs a third of a millisecond.
-        unpooled = httpx.Limits(max_keepalive_connections=0)
-        client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=unpooled))
+        # dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
+        pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
+        client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=pooled))
 
         def make_engine(base_url: str, dirs: EngineDirs) -> LlamaServerEngine:
             parrot = OmniInit(

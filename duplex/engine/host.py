@@ -44,6 +44,8 @@ class EngineState(enum.StrEnum):
     STARTING = "starting"
     READY = "ready"
     LEASED = "leased"
+    FINISHING = "finishing"
+    """The conversation is over, the engine still thinks its last answer to the end."""
     RESTARTING = "restarting"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -121,6 +123,11 @@ class EngineHost:
             await self._changed.wait()
         return self.status
 
+    async def wait_while(self, state: EngineState) -> None:
+        """Return as soon as the slot is not in `state`."""
+        while self._state is state:
+            await self._changed.wait()
+
     async def preflight(self) -> None:
         """Raise `EngineStartFailed` for what no restart can cure, before anything is started."""
         if self._spec.url is None and self._spec.port:
@@ -156,6 +163,8 @@ class EngineHost:
         try:
             yield leased
         finally:
+            if self.status.state is EngineState.LEASED:
+                self._set(EngineState.FINISHING, "the last conversation ends")
             try:
                 await self._finish(leased)
             finally:
@@ -167,7 +176,7 @@ class EngineHost:
     def refusal(self) -> CapacityError:
         """Why it cannot be leased now. The engine's own output stays in the log and in `status`."""
         summary = self._detail.partition("\n")[0]
-        if self._state in {EngineState.READY, EngineState.LEASED}:
+        if self._state in {EngineState.READY, EngineState.LEASED, EngineState.FINISHING}:
             return EngineBusy("The engine is in another conversation. Try again when that one has ended.")
         if self._state is EngineState.STOPPED:
             return ShuttingDown("The server is shutting down.")

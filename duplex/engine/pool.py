@@ -1,5 +1,6 @@
 """All engines of one server: which one a conversation gets, or why it gets none."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,8 +12,12 @@ from duplex.tasks import beside
 __all__ = ["EnginePool", "EngineStatus"]
 
 
+_FINISHES_WITHIN_S = 10.0
+"""A broken answer is drained in a few seconds; whoever has to wait longer had better be told."""
+
+
 class EnginePool:
-    """Lends out the engines of `hosts`. Nobody waits: what cannot be had now is refused with the reason."""
+    """Lends out the engines of `hosts`. Nobody queues: what cannot be had soon is refused with the reason."""
 
     def __init__(self, hosts: Sequence[EngineHost]) -> None:
         self._hosts = tuple(hosts)
@@ -35,12 +40,17 @@ class EnginePool:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[LeasedEngine]:
-        """The exclusive right to an engine that is ready.
+        """The exclusive right to an engine that is ready, or that becomes so within `_FINISHES_WITHIN_S`.
 
-        Raises at once: `EngineBusy` when all that work are in conversations, `EngineNotReady` with the progress or the
-        reason when none works yet or any more, `ShuttingDown` when the server ends.
+        Raises `EngineBusy` when all that work are in conversations, `EngineNotReady` with the progress or the reason
+        when none works yet or any more, `ShuttingDown` when the server ends.
         """
-        async with self._pick().lease() as engine:
+        host = self._ready() or await self._finishing()
+        if self._closing:
+            raise ShuttingDown("The server is shutting down.")
+        if host is None:
+            raise self._refusal()
+        async with host.lease() as engine:
             yield engine
 
     def status(self) -> tuple[EngineStatus, ...]:
@@ -52,13 +62,17 @@ class EnginePool:
         for host in self._hosts:
             await host.wait_until(EngineState.READY, EngineState.LEASED, EngineState.FAILED, EngineState.STOPPED)
 
-    def _pick(self) -> EngineHost:
-        if self._closing:
-            raise ShuttingDown("The server is shutting down.")
-        for host in self._hosts:
-            if host.status.state is EngineState.READY:
-                return host
-        raise self._refusal()
+    def _ready(self) -> EngineHost | None:
+        return next((host for host in self._hosts if host.status.state is EngineState.READY), None)
+
+    async def _finishing(self) -> EngineHost | None:
+        """Somebody who hangs up and calls again meets the engine on the last words of the answer he left."""
+        finishing = [host for host in self._hosts if host.status.state is EngineState.FINISHING]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FINISHES_WITHIN_S):
+                for host in finishing:
+                    await host.wait_while(EngineState.FINISHING)
+        return self._ready()
 
     def _refusal(self) -> CapacityError:
         refusals = [host.refusal() for host in self._hosts]

@@ -69,6 +69,7 @@ class OpenAIDialect:
     ) -> None:
         self._facts = facts
         self._settings = settings
+        self._input_format = PcmFormat(settings.input_rate_hz)
         self._extensions = extensions or binary
         self._binary = binary
         self._session = first_session(facts.session_id, facts.model, settings)
@@ -139,7 +140,7 @@ class OpenAIDialect:
 
     def _append(self, pcm: bytes) -> Request:
         # Checked before any of it is used, however the message is cut up later.
-        PcmFormat(self._settings.input_rate_hz).samples(pcm)
+        self._input_format.samples(pcm)
         return AppendAudio(pcm)
 
     def _configure(self, update: dict[str, Any]) -> Request:
@@ -147,6 +148,7 @@ class OpenAIDialect:
         settings = settings_of(merged, self._settings)
         # Merged only now: a refused update changes nothing.
         self._session, self._settings = merged, settings
+        self._input_format = PcmFormat(settings.input_rate_hz)
         return Configure(settings)
 
     # --- server to client

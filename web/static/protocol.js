@@ -86,7 +86,7 @@ export function engineReadiness(status) {
   for (const [readiness, engine] of [
     ["ready", first("ready")],
     ["loading", first("starting", "restarting")],
-    ["busy", first("leased")],
+    ["busy", first("leased", "finishing")],
   ]) {
     if (engine) return { readiness, detail: firstLine(engine.detail) };
   }

@@ -82,6 +82,7 @@ class ObedientEngine:
         self.fail_with: dict[str, EngineError] = {}
         self.hang_in: str | None = None
         self.hanging = asyncio.Event()
+        self.go_on = asyncio.Event()
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     def fail(self, failure: Exception) -> None:
@@ -117,7 +118,7 @@ class ObedientEngine:
             raise error
         if self.hang_in == name:
             self.hanging.set()
-            await asyncio.Event().wait()
+            await self.go_on.wait()
 
 
 class Workshop:

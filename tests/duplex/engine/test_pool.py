@@ -44,6 +44,29 @@ async def test_every_engine_is_lent_once(client: httpx.AsyncClient, tmp_path: Pa
             assert [status.state for status in pool.status()] == [EngineState.LEASED, EngineState.READY]
 
 
+async def test_who_calls_again_waits_for_the_end_of_the_last_answer(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    workshop = Workshop()
+    (tmp_path / "a").mkdir()
+    spec = scripted_spec(HEALTHY, tmp_path / "a")
+    pool = EnginePool([EngineHost(spec, make_engine=workshop, client=client, clock=MonotonicClock())])
+
+    async def call() -> None:
+        async with pool.lease() as engine:
+            await engine.begin(EngineSession(mode=Mode.DUPLEX))
+
+    async with pool.running(), asyncio.TaskGroup() as tasks:
+        await pool.wait_ready()
+        (engine,) = workshop.engines
+        engine.hang_in = "finish"
+        first = tasks.create_task(call())
+        await engine.hanging.wait()
+        assert pool.status()[0].state is EngineState.FINISHING
+        second = tasks.create_task(call())
+        engine.go_on.set()
+        await first
+        await second
+
+
 async def test_an_engine_that_works_is_preferred_to_one_that_loads(client: httpx.AsyncClient, tmp_path: Path) -> None:
     slow, quick = host(client, tmp_path / "a", script=LOADING_FOR_EVER), host(client, tmp_path / "b")
     pool = EnginePool([slow, quick])
