@@ -66,28 +66,36 @@ class FloorGatedDetector:
 
     _QUIETEST_DBFS = -55.0
     _FIRST_FLOOR_DBFS = -50.0
-    _FALL_PER_FRAME = 0.3
+    _KEPT_PER_FRAME = 0.7
     _RISE_DB_PER_FRAME = 2.0 * FRAME_MS / 1000
+    _UNVOICED_FRAMES_A_LOOK = 5
+    """The room is listened to ten times a second: measuring a level costs more than the inner detector's whole vote."""
 
     def __init__(self, inner: SpeechDetector, margin_db: float = 6.0) -> None:
         self._inner = inner
         self._margin_db = margin_db
         self._floor_dbfs = self._FIRST_FLOOR_DBFS
+        self._frames = 0
 
     def is_speech(self, frame: bytes) -> bool:
         """Vote of the inner detector, or no when the frame is as quiet as the room."""
+        # The inner detector hears every frame, loud or not: its own noise model must not have holes.
+        voiced = self._inner.is_speech(frame)
+        self._frames += 1
+        if not voiced and self._frames < self._UNVOICED_FRAMES_A_LOOK:
+            return False
         level = level_dbfs(frame)
         loud = level > max(self._floor_dbfs + self._margin_db, self._QUIETEST_DBFS)
         self._follow(level)
-        # The inner detector hears every frame, loud or not: its own noise model must not have holes.
-        return self._inner.is_speech(frame) and loud
+        return voiced and loud
 
     def _follow(self, level: float) -> None:
         """The floor falls quickly and rises slowly, so that speech does not lift it."""
+        frames, self._frames = self._frames, 0
         if level < self._floor_dbfs:
-            self._floor_dbfs += self._FALL_PER_FRAME * (level - self._floor_dbfs)
+            self._floor_dbfs = level + (self._floor_dbfs - level) * self._KEPT_PER_FRAME**frames
         else:
-            self._floor_dbfs = min(level, self._floor_dbfs + self._RISE_DB_PER_FRAME)
+            self._floor_dbfs = min(level, self._floor_dbfs + self._RISE_DB_PER_FRAME * frames)
 
 
 def level_dbfs(frame: bytes) -> float:

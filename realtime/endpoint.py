@@ -86,6 +86,7 @@ class RealtimeService:
     """Everything the endpoint needs, made by the composition root."""
 
     lease: Callable[[], AbstractAsyncContextManager[EngineLease]]
+    """Raises `CapacityError`. Finishes the engine's conversation on the way out, so that the next one can begin."""
     access: Access
     defaults: ConversationSettings
     limits: SessionLimits
@@ -146,7 +147,6 @@ class _Connection:
             if early.dropped:
                 session.warn("input_dropped", "Input that came before the session was ready was dropped.")
             await session.run(lambda: self._read(early.frames, dialect, session))
-            await leased.engine.finish()
         finally:
             log.info(
                 "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
@@ -92,6 +93,9 @@ async def serve(settings: Settings) -> int:
                 server_header=False,
             )
             server = uvicorn.Server(config)
+            # What is here now stays: a collection must not walk through all of it in the middle of a call.
+            gc.collect()
+            gc.freeze()
             async with announce(settings, pool, listener.getsockname()[1]):
                 await server.serve(sockets=[listener])
     return 0

@@ -12,6 +12,9 @@ from duplex.tasks import beside
 __all__ = ["EnginePool", "EngineStatus"]
 
 
+_HANGS_UP_WITHIN_S = 0.5
+"""How long the end of a call may take to reach us."""
+
 _FINISHES_WITHIN_S = 10.0
 """A broken answer is drained in a few seconds; whoever has to wait longer had better be told."""
 
@@ -40,12 +43,12 @@ class EnginePool:
 
     @contextlib.asynccontextmanager
     async def lease(self) -> AsyncIterator[LeasedEngine]:
-        """The exclusive right to an engine that is ready, or that becomes so within `_FINISHES_WITHIN_S`.
+        """The exclusive right to an engine that is ready, or that becomes so within seconds.
 
         Raises `EngineBusy` when all that work are in conversations, `EngineNotReady` with the progress or the reason
         when none works yet or any more, `ShuttingDown` when the server ends.
         """
-        host = self._ready() or await self._finishing()
+        host = self._ready() or await self._soon()
         if self._closing:
             raise ShuttingDown("The server is shutting down.")
         if host is None:
@@ -65,13 +68,20 @@ class EnginePool:
     def _ready(self) -> EngineHost | None:
         return next((host for host in self._hosts if host.status.state is EngineState.READY), None)
 
-    async def _finishing(self) -> EngineHost | None:
-        """Somebody who hangs up and calls again meets the engine on the last words of the answer he left."""
-        finishing = [host for host in self._hosts if host.status.state is EngineState.FINISHING]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FINISHES_WITHIN_S):
-                for host in finishing:
-                    await host.wait_while(EngineState.FINISHING)
+    async def _soon(self) -> EngineHost | None:
+        """Somebody who hangs up and calls again meets his own last call: first before we have noticed its end, then
+        while the engine thinks the answer he left to the end."""
+        for state, patience_s in (
+            (EngineState.LEASED, _HANGS_UP_WITHIN_S),
+            (EngineState.FINISHING, _FINISHES_WITHIN_S),
+        ):
+            waiting = [
+                asyncio.ensure_future(host.wait_while(state)) for host in self._hosts if host.status.state is state
+            ]
+            if waiting:
+                await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waiting:
+                wait.cancel()
         return self._ready()
 
     def _refusal(self) -> CapacityError:

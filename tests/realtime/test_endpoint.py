@@ -52,6 +52,7 @@ class Pool:
         try:
             yield EngineLease(self.engine, "parrot", stand_in=True)
         finally:
+            await self.engine.finish()
             async with self.returned:
                 self.leased = False
                 self.returned.notify_all()
