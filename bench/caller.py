@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.errors import BenchError
-from bench.microphone import FRAME_S, FRAME_SAMPLES, Microphone
+from bench.microphone import Microphone
 from bench.speech import RATE_HZ
 from web.talk_log import TalkLog
 
@@ -36,6 +36,7 @@ class Caller:
         self.microphone = microphone
         self._socket = socket
         self._changed = asyncio.Event()
+        self._sent = asyncio.Event()
         self._began_s = 0.0
 
     def heard_at_s(self, sample: int) -> float:
@@ -60,6 +61,12 @@ class Caller:
         except TimeoutError:
             raise BenchError(f"No {what} within {limit_s:.0f} s.") from None
 
+    async def until_heard(self, sample: int) -> None:
+        """Wait until the microphone has heard this sample and it was sent."""
+        while self.microphone.position < sample:
+            self._sent.clear()
+            await self._sent.wait()
+
     async def hear(self) -> None:
         """Take every message with the time of its arrival, until the connection ends."""
         async for message in self._socket:
@@ -74,13 +81,14 @@ class Caller:
 
     async def speak(self) -> None:
         """Send the microphone's frames in real time, for ever."""
-        self._began_s = time.monotonic() - FRAME_S * (self.microphone.position // FRAME_SAMPLES)
+        self._began_s = time.monotonic()
         while True:
             frame = self.microphone.next_frame()
             due_s = self.heard_at_s(self.microphone.position)
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             self.lateness_s.append(time.monotonic() - due_s)
             await self._socket.send(frame)
+            self._sent.set()
 
     def _count(self, event: dict[str, object]) -> None:
         if event["type"] == "error":

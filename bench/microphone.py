@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.speech import RATE_HZ, Samples, Utterance
 
-__all__ = ["FRAME_SAMPLES", "FRAME_S", "Microphone", "Said"]
+__all__ = ["FRAME_S", "FRAME_SAMPLES", "Microphone", "Said"]
 
 FRAME_SAMPLES = RATE_HZ // 50
 FRAME_S = FRAME_SAMPLES / RATE_HZ

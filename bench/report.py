@@ -11,6 +11,7 @@ import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.figures import Row
 
@@ -26,7 +27,8 @@ def table(rows: Sequence[Row]) -> Table:
         column.justify = "right"
     for row in rows:
         missed = bool(row.goals) and not row.is_met
-        drawn.add_row(*row.cells(), style="bold red" if missed else None)
+        # Units stand in brackets, which rich takes for markup.
+        drawn.add_row(*map(Text, row.cells()), style="bold red" if missed else None)
     return drawn
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -35,6 +35,7 @@ class Server:
     process: psutil.Process
     start_s: float
     """From spawning it to the first `ready` in `/status`."""
+    _calls: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def cpu_s(self) -> float:
         """CPU time of the server so far, user and system, without its engine."""
@@ -44,6 +45,13 @@ class Server:
     def memory_mb(self) -> float:
         """Resident memory of the server without its engine."""
         return float(self.process.memory_info().rss) / 2**20
+
+    @contextlib.asynccontextmanager
+    async def one_call(self) -> AsyncIterator[None]:
+        """Wait until nobody else calls and the engine can be leased, and keep others from calling in the body."""
+        async with self._calls:
+            await _ready(self.port, lambda: not self.process.is_running())
+            yield
 
     def url(self, **query: str) -> str:
         """Where calls connect."""
@@ -57,21 +65,24 @@ def child_environment() -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running_server(*flags: str) -> AsyncIterator[Server]:
-    """A server with `flags`, ready for calls. Raises `BenchError` when it does not get ready."""
+async def running_server(*flags: str, module: str = "web.cli") -> AsyncIterator[Server]:
+    """A server with `flags`, ready for calls. Raises `BenchError` when it does not get ready.
+
+    `module` is run as one; ours is a person's `omni-duplex serve`.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "web.cli", "serve", "--port", str(port), "--engine-port", "0", *flags]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port), "--engine-port", "0", *flags]
     with tempfile.TemporaryFile() as output:
         began_s = time.monotonic()
         async with stopped_at_the_end(command, output.fileno()) as process:
-            await _ready(port, process)
+            await _ready(port, lambda: process.poll() is not None)
             yield Server(port, psutil.Process(process.pid), time.monotonic() - began_s)
 
 
 @contextlib.asynccontextmanager
 async def stopped_at_the_end(command: Sequence[str], output: int) -> AsyncIterator["subprocess.Popen[bytes]"]:
     """A child that is asked to end when the body has, and made to if it will not."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 - takes 2 ms, and asyncio's own reaps children behind psutil's back
         command, cwd=_PROJECT, env=child_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
     )
     try:
@@ -85,12 +96,12 @@ async def stopped_at_the_end(command: Sequence[str], output: int) -> AsyncIterat
             process.wait()
 
 
-async def _ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+async def _ready(port: int, has_ended: Callable[[], bool]) -> None:
     give_up_s = time.monotonic() + _READY_LIMIT_S
     async with httpx.AsyncClient(trust_env=False) as client:
         while time.monotonic() < give_up_s:
-            if process.poll() is not None:
-                raise BenchError(f"The server ended with code {process.returncode} before it was ready.")
+            if has_ended():
+                raise BenchError("The server ended before it was ready.")
             with contextlib.suppress(httpx.TransportError):
                 status = (await client.get(f"http://{LOOPBACK}:{port}/status")).json()
                 if any(engine["state"] == "ready" for engine in status["engines"]):

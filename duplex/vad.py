@@ -10,11 +10,11 @@ sample numbers at 16 kHz since the start of the microphone.
 
 import enum
 import math
+import operator
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import webrtcvad
 
 from duplex.audio import FRAME_MS, SAMPLE_BYTES
@@ -65,16 +65,19 @@ class FloorGatedDetector:
     """
 
     _QUIETEST_DBFS = -55.0
-    _FIRST_FLOOR_DBFS = -50.0
-    _KEPT_PER_FRAME = 0.7
+    _HIGHEST_FIRST_FLOOR_DBFS = -35.0
+    """A call may begin in a noisy room or with speech: the first sound is taken for the room unless it is this loud."""
+    _LOWEST_FLOOR_DBFS = -61.0
+    """Below it the absolute limit decides, and from further down the climb to a room's noise would take minutes."""
+    _KEPT_PER_LOOK = 0.7
     _RISE_DB_PER_FRAME = 2.0 * FRAME_MS / 1000
     _UNVOICED_FRAMES_A_LOOK = 5
-    """The room is listened to ten times a second: measuring a level costs more than the inner detector's whole vote."""
+    """The room is listened to ten times a second: measuring a level costs more than the inner detector's vote."""
 
     def __init__(self, inner: SpeechDetector, margin_db: float = 6.0) -> None:
         self._inner = inner
         self._margin_db = margin_db
-        self._floor_dbfs = self._FIRST_FLOOR_DBFS
+        self._floor_dbfs: float | None = None
         self._frames = 0
 
     def is_speech(self, frame: bytes) -> bool:
@@ -85,23 +88,26 @@ class FloorGatedDetector:
         if not voiced and self._frames < self._UNVOICED_FRAMES_A_LOOK:
             return False
         level = level_dbfs(frame)
-        loud = level > max(self._floor_dbfs + self._margin_db, self._QUIETEST_DBFS)
-        self._follow(level)
-        return voiced and loud
+        floor = min(level, self._HIGHEST_FIRST_FLOOR_DBFS) if self._floor_dbfs is None else self._floor_dbfs
+        self._floor_dbfs = max(self._followed(floor, level), self._LOWEST_FLOOR_DBFS)
+        return voiced and level > max(floor + self._margin_db, self._QUIETEST_DBFS)
 
-    def _follow(self, level: float) -> None:
+    def _followed(self, floor: float, level: float) -> float:
         """The floor falls quickly and rises slowly, so that speech does not lift it."""
         frames, self._frames = self._frames, 0
-        if level < self._floor_dbfs:
-            self._floor_dbfs = level + (self._floor_dbfs - level) * self._KEPT_PER_FRAME**frames
-        else:
-            self._floor_dbfs = min(level, self._floor_dbfs + self._RISE_DB_PER_FRAME * frames)
+        if level < floor:
+            return level + (floor - level) * self._KEPT_PER_LOOK
+        return min(level, floor + self._RISE_DB_PER_FRAME * frames)
 
 
 def level_dbfs(frame: bytes) -> float:
-    """Level of 16-bit samples in dB below full scale; digital silence is -100."""
-    samples = np.frombuffer(frame, np.int16).astype(np.float32)
-    power = float(np.dot(samples, samples)) / (len(samples) * 32768.0**2)
+    """Level of 16-bit samples in dB below full scale; digital silence is -100.
+
+    Every fourth sample is looked at, which differs by 0.3 dB (standard deviation) on speech, and numpy is left alone:
+    called once in 20 ms its code is never in the cache, and it cost twice as much (135 against 62 microseconds).
+    """
+    samples = memoryview(frame).cast("h")[::4]
+    power = sum(map(operator.mul, samples, samples)) / (len(samples) * 32768.0**2)
     return 10.0 * math.log10(max(power, 1e-10))
 
 

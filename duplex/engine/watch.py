@@ -18,7 +18,7 @@ else:
 
 __all__ = ["DirectoryWatch", "InotifyWatcher", "PollingWatcher", "SpoolWatcher", "make_watcher"]
 
-NOTIFIED_RECHECK_S = 0.050
+NOTIFIED_RECHECK_S = 0.2
 POLLED_RECHECK_S = 0.002
 """A poll of one name every 2 ms hands a file over in 1.1 ms at the median, for 4 % of a core while a turn is active."""
 

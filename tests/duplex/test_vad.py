@@ -125,6 +125,24 @@ def test_the_floor_learns_a_noisy_room() -> None:
     assert not any(votes[-250:])
 
 
+def test_a_room_that_is_noisy_from_the_first_frame_is_not_taken_for_speech() -> None:
+    gated = FloorGatedDetector(WebRtcDetector(mode=0))
+    votes = [gated.is_speech(frame) for frame in frames(noise(3, level=0.01))]
+    assert not any(votes)
+
+
+def test_a_call_may_begin_with_speech() -> None:
+    detector = default_detector()
+    assert sum(detector.is_speech(frame) for frame in frames(speech(0.5))) > 20
+
+
+def test_noise_after_digital_silence_is_learnt_within_seconds() -> None:
+    """A microphone that opens with zeros must not leave a floor that takes minutes to climb."""
+    gated = FloorGatedDetector(WebRtcDetector(mode=0))
+    votes = [gated.is_speech(frame) for frame in frames(silence(10) + noise(15, level=0.01))]
+    assert not any(votes[-150:])
+
+
 def test_speech_rises_over_the_learnt_floor() -> None:
     detector = FloorGatedDetector(WebRtcDetector())
     for frame in frames(noise(10, level=0.01)):
