@@ -175,9 +175,9 @@ class TurnPump:
         return self._mode is Mode.SIMPLEX and self._text_sign > self._groups
 
     def _is_still_silent(self) -> bool:
-        """Whether an answer was written and nothing has begun to make sound of it. A broken one may stay silent."""
+        """Whether an answer was written and nothing of it was heard yet. A broken one may stay silent."""
         has_text = self._mode is Mode.SIMPLEX and self._end.is_speaking and not self._end.is_draining
-        return has_text and not (self._text_sign or self._groups or self._has_sound)
+        return has_text and not self._has_sound
 
     def _scan(self) -> None:
         names = self._files.names()

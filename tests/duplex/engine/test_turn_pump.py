@@ -140,14 +140,19 @@ async def test_a_sweep_takes_late_files_into_account(tmp_path: Path) -> None:
     assert not parts.pump.is_draining
 
 
+@pytest.mark.parametrize("has_tokens", [True, False])
 @pytest.mark.parametrize("has_sound", [True, False])
-async def test_an_answer_that_has_not_begun_to_sound_is_waited_for(tmp_path: Path, has_sound: bool) -> None:
-    """Seen on the real engine on a busy CPU: its speech began seconds after its text, and the answer stayed silent."""
+async def test_an_answer_that_was_not_heard_yet_is_waited_for(
+    tmp_path: Path, *, has_sound: bool, has_tokens: bool
+) -> None:
+    """Seen on the real engine on a busy CPU: sound began seconds after the text, and a short answer stayed silent."""
     files = SpoolFiles(tmp_path, is_round=True)
     parts = Parts(files, Mode.SIMPLEX)
     parts.pump.start_decode()
     parts.pump.receive_fragment("Yes.")
     parts.pump.end_decode(listens=False)
+    if has_tokens:
+        (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(3 * 4))
     if has_sound:
         put_wav(files.wav_dir, 0)
     assert not parts.pump._is_over()
