@@ -16,23 +16,13 @@ from bench.errors import BenchError
 from bench.figures import Goal, Row
 from bench.server import running_server, stopped_at_the_end
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
+from duplex.engine.model_files import SUB_MODELS
 from duplex.engine.ports import LOOPBACK, free_port
 from web.talk_log import Reply
 
 __all__ = ["hand_offs", "make_model_dir", "rows"]
 
-_MODEL_FILES = (
-    "MiniCPM-o-4_5-Q4_K_M.gguf",
-    "audio/MiniCPM-o-4_5-audio-F16.gguf",
-    "vision/MiniCPM-o-4_5-vision-F16.gguf",
-    "tts/MiniCPM-o-4_5-tts-F16.gguf",
-    "tts/MiniCPM-o-4_5-projector-F16.gguf",
-    "token2wav-gguf/encoder.gguf",
-    "token2wav-gguf/flow_matching.gguf",
-    "token2wav-gguf/flow_extra.gguf",
-    "token2wav-gguf/hifigan2.gguf",
-    "token2wav-gguf/prompt_cache.gguf",
-)
+_MODEL_FILES = ("MiniCPM-o-4_5-Q4_K_M.gguf", *SUB_MODELS)
 _QUESTION = bytes(2 * ENGINE_INPUT_RATE_HZ // 10)
 _LIMIT_S = 10.0
 _LET_THE_ENGINE_END_S = 0.03

@@ -13,6 +13,7 @@ from pathlib import Path
 from duplex.errors import EngineStartFailed
 
 __all__ = [
+    "SUB_MODELS",
     "ModelFiles",
     "find_llama_server",
     "find_llm",
@@ -21,7 +22,7 @@ __all__ = [
     "pick_vision_backend",
 ]
 
-_SUB_MODELS = (
+SUB_MODELS = (
     "audio/MiniCPM-o-4_5-audio-F16.gguf",
     "vision/MiniCPM-o-4_5-vision-F16.gguf",
     "tts/MiniCPM-o-4_5-tts-F16.gguf",
@@ -32,6 +33,7 @@ _SUB_MODELS = (
     "token2wav-gguf/hifigan2.gguf",
     "token2wav-gguf/prompt_cache.gguf",
 )
+"""What a model directory holds beside the language model."""
 _LLM_PREFERENCE = ("*q4_k_m*", "*q4_k_s*", "*q8_0*", "*q5_k_m*", "*f16*", "*")
 _NOT_AN_LLM = ("audio", "vision", "tts", "projector")
 _COREML_VISION = "vision/coreml_minicpmo45_vit_all_f16.mlmodelc"
@@ -70,7 +72,7 @@ def find_model_files(model_dir: Path, llm_name: str | None = None) -> ModelFiles
     directory = model_dir.expanduser().resolve()
     if not directory.is_dir():
         raise EngineStartFailed(f"The model directory {directory} does not exist. Give the right one with --model-dir.")
-    missing = [name for name in _SUB_MODELS if not (directory / name).is_file()]
+    missing = [name for name in SUB_MODELS if not (directory / name).is_file()]
     llm = directory / llm_name if llm_name else find_llm(directory)
     if llm is None:
         missing.insert(0, "a language model such as MiniCPM-o-4_5-Q4_K_M.gguf")

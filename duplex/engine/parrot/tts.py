@@ -2,6 +2,7 @@
 
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def make_dir(path: Path) -> None:
     quietly(lambda: path.mkdir(mode=0o755, parents=True, exist_ok=True))
 
 
-class Tts:
+class Tts(ABC):
     """What both modes share."""
 
     def __init__(self, octx: Octx) -> None:
@@ -129,14 +130,14 @@ class Tts:
             path = directory / f"audio_tokens_chunk_{self._chunk_idx}.bin"
             quietly(lambda: path.write_bytes(idents.tobytes()))
 
-    def _make_dirs(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _make_dirs(self) -> None: ...
 
-    def _on_break(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _on_break(self) -> None: ...
 
-    def _speak(self, outs: list[LlmOut]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _speak(self, outs: list[LlmOut]) -> None: ...
 
 
 class DuplexTts(Tts):
