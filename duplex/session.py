@@ -24,7 +24,7 @@ from duplex.errors import ClientError, ClientStalled
 from duplex.feed import EngineFeed
 from duplex.messages import Configure, Refused, Request, ResponseCut, ResponseStarted, ServerMessage, Warned
 from duplex.outbox import Outbox
-from duplex.tasks import beside
+from duplex.tasks import beside, wait_at_most
 
 __all__ = ["DuplexSession", "SessionLimits"]
 
@@ -205,9 +205,8 @@ class DuplexSession:
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Wait for `event`, at most so long, and take it back."""
-    try:
-        async with asyncio.timeout(None if seconds == float("inf") else max(0.0, seconds)):
-            await event.wait()
-    except TimeoutError:
-        pass
+    if seconds == float("inf"):
+        await event.wait()
+    else:
+        await wait_at_most(seconds, event)
     event.clear()

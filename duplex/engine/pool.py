@@ -49,8 +49,6 @@ class EnginePool:
         when none works yet or any more, `ShuttingDown` when the server ends.
         """
         host = self._ready() or await self._soon()
-        if self._closing:
-            raise ShuttingDown("The server is shutting down.")
         if host is None:
             raise self._refusal()
         async with host.lease() as engine:
@@ -66,6 +64,8 @@ class EnginePool:
             await host.wait_until(EngineState.READY, EngineState.LEASED, EngineState.FAILED, EngineState.STOPPED)
 
     def _ready(self) -> EngineHost | None:
+        if self._closing:
+            return None
         return next((host for host in self._hosts if host.status.state is EngineState.READY), None)
 
     async def _soon(self) -> EngineHost | None:
@@ -78,13 +78,18 @@ class EnginePool:
             waiting = [
                 asyncio.ensure_future(host.wait_while(state)) for host in self._hosts if host.status.state is state
             ]
-            if waiting:
-                await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waiting:
-                wait.cancel()
+            try:
+                if waiting:
+                    await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Also when the caller gives up: nobody else would end them.
+                for wait in waiting:
+                    wait.cancel()
         return self._ready()
 
     def _refusal(self) -> CapacityError:
+        if self._closing:
+            return ShuttingDown("The server is shutting down.")
         refusals = [host.refusal() for host in self._hosts]
         busy = next((refusal for refusal in refusals if isinstance(refusal, EngineBusy)), None)
         return busy or next(iter(refusals), ShuttingDown("The server has no engine."))
