@@ -6,8 +6,7 @@ needs to know generations, and a conversation needs to know nothing about files,
 
 import enum
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = [
@@ -41,8 +40,11 @@ class EngineSession:
     """What one conversation asks of its engine."""
 
     mode: Mode
-    voice: Path | None = None
-    """A voice reference WAV of ours (never a client's path); None means the engine's default voice."""
+    vision: bool = True
+    """Whether pictures will come. Without them the model is prompted for speech alone, and refuses pictures."""
+    voice: bytes | None = None
+    """A WAV of at most 30 s whose voice the model imitates; None means the engine's default voice. llama-server of
+    llama.cpp-omni 0788f99 uses it in duplex only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,10 @@ class EngineAudio:
     """A piece of the answer's sound: 16-bit little-endian mono PCM at `ENGINE_OUTPUT_RATE_HZ`, not empty."""
 
     pcm: bytes
+    name: str = field(default="", compare=False)
+    """What the engine calls it, for logs."""
+    made_s: float = field(default=0.0, compare=False)
+    """When the engine had finished it, in seconds of the epoch; 0 when that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +94,12 @@ class Engine(Protocol):
         """Forget everything and start a conversation. Returns when the engine is ready for audio."""
         ...
 
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """Let the model hear `pcm`: 16-bit mono at `ENGINE_INPUT_RATE_HZ`, 100 ms to 30 s.
 
-        `image` is a whole JPEG or PNG shown together with the audio. Shorter audio is padded with silence to the
-        next 100 ms. In simplex the first prefill after a response opens the next one's input.
+        `image` is a whole JPEG or PNG shown together with the audio, or alone when there is none; the model sees up to
+        `slices` tiles of it in more detail. Shorter audio is padded with silence to the next 100 ms. In simplex the
+        first prefill after a response opens the next one's input.
         """
         ...
 

@@ -30,6 +30,7 @@ class Heard:
 
     pcm: bytes
     image: bytes | None
+    slices: int
 
 
 class InputFeed:
@@ -55,8 +56,8 @@ class InputFeed:
         self._has_rounds = first_cnt == 0
         self._kept.clear()
 
-    async def feed(self, pcm: bytes, image: bytes | None) -> None:
-        """Prefill once.
+    async def feed(self, pcm: bytes, image: bytes | None, slices: int) -> None:
+        """Prefill once: sound, sound with an image, or an image alone.
 
         Raises InvalidEvent when the image is no JPEG or PNG (nothing was heard) or the engine cannot read it (the
         audio was heard without it), ValueError for audio no caller of ours should send.
@@ -65,14 +66,15 @@ class InputFeed:
             self._kept.clear()
         if len(pcm) % 2 or len(pcm) > _MAX_BYTES:
             raise ValueError(f"a prefill takes whole 16-bit samples up to 30 s, got {len(pcm)} bytes")
-        heard = Heard(pcm.ljust(max(_STEP_BYTES, -(-len(pcm) // _STEP_BYTES) * _STEP_BYTES), b"\0"), image)
+        heard = Heard(pcm if image and not pcm else _padded(pcm), image, slices)
         if image is not None and image_suffix(image) is None:
             raise InvalidEvent("the image is neither JPEG nor PNG", code="invalid_image", param="image")
         is_image_bad = await self._prefill(heard)
-        if is_image_bad:
-            heard = Heard(heard.pcm, None)
+        if is_image_bad and heard.pcm:
+            heard = Heard(heard.pcm, None, slices)
             await self._prefill(heard)
-        self._keep(heard)
+        if heard.pcm or not is_image_bad:
+            self._keep(heard)
         if is_image_bad:
             raise InvalidEvent("the engine cannot read the image", code="invalid_image", param="image")
 
@@ -93,15 +95,17 @@ class InputFeed:
     async def _prefill(self, heard: Heard) -> bool:
         """Returns whether the engine refused the image, in which case it has heard nothing."""
         number = next(self._file_numbers)
-        audio = self._input_dir / f"heard_{number}.wav"
-        image = None
-        files = {audio: write_wav(heard.pcm, rate_hz=ENGINE_INPUT_RATE_HZ)}
+        audio = image = None
+        files: dict[Path, bytes] = {}
+        if heard.pcm:
+            audio = self._input_dir / f"heard_{number}.wav"
+            files[audio] = write_wav(heard.pcm, rate_hz=ENGINE_INPUT_RATE_HZ)
         if heard.image is not None:
             image = self._input_dir / f"seen_{number}{image_suffix(heard.image)}"
             files[image] = heard.image
         try:
             await asyncio.to_thread(_write_files, files)
-            body = prefill_body(audio=audio, image=image, cnt=self._next_cnt)
+            body = prefill_body(audio=audio, image=image, slices=heard.slices, cnt=self._next_cnt)
             status, content = await self._http.post("prefill", body, limit_s=self._limits.request_timeout_s)
         finally:
             # The engine has read the files when it answers; after a failure nobody will.
@@ -123,6 +127,10 @@ class InputFeed:
     @property
     def _kept_bytes(self) -> int:
         return int(2 * ENGINE_INPUT_RATE_HZ * self._limits.kept_audio_s)
+
+
+def _padded(pcm: bytes) -> bytes:
+    return pcm.ljust(max(_STEP_BYTES, -(-len(pcm) // _STEP_BYTES) * _STEP_BYTES), b"\0")
 
 
 def _write_files(files: dict[Path, bytes]) -> None:

@@ -40,10 +40,10 @@ class LeasedEngine:
             self._begun = True
             await engine.begin(session)
 
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """See `Engine.prefill`."""
         with self._watched() as engine:
-            await engine.prefill(pcm, image=image)
+            await engine.prefill(pcm, image=image, slices=slices)
 
     async def decode(self) -> None:
         """See `Engine.decode`."""

@@ -72,7 +72,7 @@ class LlamaServerEngine:
         self._clock = clock
         self._limits = limits
         self._http = LlamaHttp(base_url, client)
-        self._setup = OmniSetup(self._http, init, output_dir, limits)
+        self._setup = OmniSetup(self._http, init, output_dir, input_dir, limits)
         self._feed = InputFeed(self._http, input_dir, limits)
         self._mailbox = EventMailbox()
         self._mailbox.close()
@@ -117,7 +117,7 @@ class LlamaServerEngine:
             if session.mode is Mode.DUPLEX:
                 self._pump = self._new_pump(self._output_dir, self._duplex_spool)
 
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """Let the model hear `pcm` and see `image`. In simplex it waits until the last response is over.
 
         Raises InvalidEvent for an image that is none, EngineError when the engine cannot go on.
@@ -126,7 +126,7 @@ class LlamaServerEngine:
         with self._failing():
             if mode is Mode.SIMPLEX and not self._feed.is_open:
                 await self._open_round()
-            await self._feed.feed(pcm, image)
+            await self._feed.feed(pcm, image, slices)
             self._heard_at = self._clock.now()
 
     async def decode(self) -> None:

@@ -32,8 +32,11 @@ __all__ = [
 
 JsonObject = dict[str, object]
 
+AUDIO_MEDIA_TYPE = 1
+"""Audio alone. It chooses the prompt and refuses pictures; the vision model stays loaded."""
+
 OMNI_MEDIA_TYPE = 2
-"""Audio and vision. A later change from 1 to 2 does not load the vision model, so it is always asked for."""
+"""Audio and vision. A later change from 1 to 2 does not load the vision model, so `omni_init` always asks for it."""
 
 DEFAULT_VOICE = "tools/omni/assets/default_ref_audio/default_ref_audio.wav"
 """The engine's own voice reference, relative to its working directory.
@@ -104,23 +107,29 @@ def init_body(init: OmniInit, *, mode: Mode, output_dir: Path, voice: Path | Non
     }
 
 
-def update_body(init: OmniInit, *, mode: Mode, voice: Path | None) -> JsonObject:
+def update_body(init: OmniInit, *, mode: Mode, vision: bool, voice: Path | None) -> JsonObject:
     """Body of `update_session_config`: the same mode with an empty context. Without a voice the engine would build its
     prompt from the user's first words."""
     return {
-        "media_type": OMNI_MEDIA_TYPE,
+        "media_type": OMNI_MEDIA_TYPE if vision else AUDIO_MEDIA_TYPE,
         "duplex_mode": mode is Mode.DUPLEX,
         "voice_audio": _voice(init, voice),
     }
 
 
-def prefill_body(*, audio: Path, image: Path | None, cnt: int) -> JsonObject:
-    """Body of `prefill`. `cnt` 0 opens a simplex round; any other number goes on with it."""
-    return {
-        "audio_path_prefix": str(audio),
+def prefill_body(*, audio: Path | None, image: Path | None, slices: int, cnt: int) -> JsonObject:
+    """Body of `prefill`. `cnt` 0 opens a simplex round; any other number goes on with it.
+
+    The engine keeps the number of slices until it is told another one, so every picture states its own.
+    """
+    body: JsonObject = {
+        "audio_path_prefix": "" if audio is None else str(audio),
         "img_path_prefix": "" if image is None else str(image),
         "cnt": cnt,
     }
+    if image is not None:
+        body["max_slice_nums"] = slices
+    return body
 
 
 def decode_body(*, round_idx: int | None) -> JsonObject:

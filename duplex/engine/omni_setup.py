@@ -1,5 +1,6 @@
 """Bringing the engine's one context into the state a conversation needs: initialised once, emptied often."""
 
+import asyncio
 from pathlib import Path
 
 from duplex.engine.base import EngineSession, Mode
@@ -14,10 +15,13 @@ __all__ = ["OmniSetup"]
 class OmniSetup:
     """Knows what the process was told. The engine must be quiet when it is told something new."""
 
-    def __init__(self, http: LlamaHttp, init: OmniInit, output_dir: Path, limits: EngineLimits) -> None:
+    def __init__(
+        self, http: LlamaHttp, init: OmniInit, output_dir: Path, input_dir: Path, limits: EngineLimits
+    ) -> None:
         self._http = http
         self._init = init
         self._output_dir = output_dir
+        self._voice = input_dir / "voice.wav"
         self._limits = limits
         self._ready_mode: Mode | None = None
 
@@ -31,23 +35,31 @@ class OmniSetup:
         Changing the mode, and a process that does not know us, take the long way. Raises EngineStartFailed when that
         fails: the process has then freed what it still needs and must be restarted.
         """
+        if session.voice is not None:
+            await asyncio.to_thread(self._voice.write_bytes, session.voice)
         if self._ready_mode is session.mode and await self.empty(session):
             return False
-        body = init_body(self._init, mode=session.mode, output_dir=self._output_dir, voice=session.voice)
+        body = init_body(self._init, mode=session.mode, output_dir=self._output_dir, voice=self._wanted(session))
         self._ready_mode = None
         try:
             await self._http.call("omni_init", body, limit_s=self._limits.init_timeout_s)
         except (EngineRefused, EngineStalled) as error:
             raise EngineStartFailed(f"the model could not be initialised: {error}") from error
         self._ready_mode = session.mode
+        if not session.vision:
+            # omni_init must ask for vision, or it would not be loaded for the sessions to come.
+            await self.empty(session)
         return True
 
     async def empty(self, session: EngineSession) -> bool:
         """Empty the context. False when the process has not been initialised: it is a new one."""
         call = "update_session_config"
-        body = update_body(self._init, mode=session.mode, voice=session.voice)
+        body = update_body(self._init, mode=session.mode, vision=session.vision, voice=self._wanted(session))
         status, content = await self._http.post(call, body, limit_s=self._limits.request_timeout_s)
         if is_not_initialised(status, content):
             return False
         check_success(call, status, content)
         return True
+
+    def _wanted(self, session: EngineSession) -> Path | None:
+        return None if session.voice is None else self._voice

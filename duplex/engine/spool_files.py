@@ -44,6 +44,13 @@ class SpoolFiles:
         except FileNotFoundError:
             return b""
 
+    def written_s(self, name: str) -> float:
+        """When a file of the WAV directory was last written, in seconds of the epoch; 0 when it is gone."""
+        try:
+            return (self.wav_dir / name).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def remove(self, name: str) -> None:
         """Unlink a file of the WAV directory."""
         (self.wav_dir / name).unlink(missing_ok=True)

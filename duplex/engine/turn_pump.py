@@ -208,11 +208,12 @@ class TurnPump:
         now = self._clock.now()
         self._pace.receive_wav(now)
         self._ledger.receive_wav()
+        made_s = self._files.written_s(wav.name)
         self._files.remove(wav.name)
         self._end.receive_file(now, is_audio=True)
         pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)
         if pcm:
-            self._mailbox.put(EngineAudio(pcm))
+            self._mailbox.put(EngineAudio(pcm, wav.name, made_s))
         return True
 
     def _read(self, wav: NextWav) -> WavAudio | None:

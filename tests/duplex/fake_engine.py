@@ -34,7 +34,7 @@ class FakeEngine:
         await self.ready.wait()
         await self._record("begin")
 
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         self.heard += pcm
         await self._record("prefill")
 

@@ -92,8 +92,8 @@ class ObedientEngine:
         self.sessions.append(session)
         await self._called("begin")
 
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None) -> None:
-        del pcm, image
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
+        del pcm, image, slices
         await self._called("prefill")
 
     async def decode(self) -> None:

@@ -85,7 +85,7 @@ class FakeLlama:
             self.is_initialised, self.has_spoken = True, False
         elif not self.is_initialised:
             return error(400, NOT_INITIALISED)
-        if name == "prefill":
+        if name == "prefill" and body["audio_path_prefix"]:
             self.heard.append(read_wav(Path(body["audio_path_prefix"]).read_bytes()).pcm)  # noqa: ASYNC240
         if name == "decode":
             self.replays = self.has_spoken

@@ -130,15 +130,41 @@ async def test_audio_nobody_should_send(bench: Bench, length: int) -> None:
         await bench.engine.prefill(bytes(length))
 
 
-async def test_the_second_conversation_of_a_mode_keeps_the_process(bench: Bench, tmp_path: Path) -> None:
+async def test_the_second_conversation_of_a_mode_keeps_the_process(bench: Bench) -> None:
+    voice = bench.input_dir / "voice.wav"
     await bench.engine.begin(SIMPLEX)
     await bench.engine.finish()
-    await bench.engine.begin(EngineSession(Mode.SIMPLEX, voice=tmp_path / "voice.wav"))
+    await bench.engine.begin(EngineSession(Mode.SIMPLEX, voice=b"RIFF of a voice"))
+    assert voice.read_bytes() == b"RIFF of a voice"
     await bench.engine.begin(DUPLEX)
+    assert not voice.exists()
     assert bench.llama.names() == ["omni_init", "update_session_config", "omni_init"]
     assert bench.llama.bodies("update_session_config") == [
-        {"media_type": 2, "duplex_mode": False, "voice_audio": str(tmp_path / "voice.wav")}
+        {"media_type": 2, "duplex_mode": False, "voice_audio": str(voice)}
     ]
+
+
+async def test_a_session_without_pictures_is_prompted_for_speech_alone(bench: Bench) -> None:
+    await bench.engine.begin(EngineSession(Mode.DUPLEX, vision=False))
+    await bench.engine.begin(EngineSession(Mode.DUPLEX, vision=True))
+    assert [(call.name, call.body["media_type"]) for call in bench.llama.calls] == [
+        ("omni_init", 2),
+        ("update_session_config", 1),
+        ("update_session_config", 2),
+    ]
+
+
+async def test_an_image_alone(bench: Bench) -> None:
+    await bench.engine.begin(SIMPLEX)
+    await bench.engine.prefill(b"", image=b"\xff\xd8\xff", slices=2)
+    bench.llama.answers["prefill"] = [error(500, "stream_prefill failed")]
+    with pytest.raises(InvalidEvent):
+        await bench.engine.prefill(b"", image=b"\xff\xd8\xff")
+    await bench.engine.prefill(SECOND)
+    bodies = bench.llama.bodies("prefill")
+    assert [body["cnt"] for body in bodies] == [0, 1, 1]
+    assert [bool(body["audio_path_prefix"]) for body in bodies] == [False, False, True]
+    assert [body.get("max_slice_nums") for body in bodies] == [2, 1, None]
 
 
 async def test_a_process_that_has_forgotten_us_is_initialised(bench: Bench) -> None:

@@ -53,22 +53,28 @@ def test_init_says_all_that_the_engine_would_guess_wrong() -> None:
 )
 def test_a_voice_is_always_named(default: Path | None, asked: Path | None, sent: str) -> None:
     init = OmniInit(model_dir=Path("/m"), tts_bin_dir=Path("/m/tts"), voice=default)
-    assert update_body(init, mode=Mode.SIMPLEX, voice=asked) == {
+    assert update_body(init, mode=Mode.SIMPLEX, vision=True, voice=asked) == {
         "media_type": 2,
         "duplex_mode": False,
         "voice_audio": sent,
     }
+    assert update_body(init, mode=Mode.DUPLEX, vision=False, voice=asked)["media_type"] == 1
     assert init_body(init, mode=Mode.SIMPLEX, output_dir=Path("/o"), voice=asked)["voice_audio"] == sent
 
 
 def test_prefill_and_decode() -> None:
     audio, image = Path("/i/a.wav"), Path("/i/b.png")
-    assert prefill_body(audio=audio, image=None, cnt=0) == {
+    assert prefill_body(audio=audio, image=None, slices=2, cnt=0) == {
         "audio_path_prefix": "/i/a.wav",
         "img_path_prefix": "",
         "cnt": 0,
     }
-    assert prefill_body(audio=audio, image=image, cnt=3)["img_path_prefix"] == "/i/b.png"
+    assert prefill_body(audio=None, image=image, slices=2, cnt=3) == {
+        "audio_path_prefix": "",
+        "img_path_prefix": "/i/b.png",
+        "cnt": 3,
+        "max_slice_nums": 2,
+    }
     assert decode_body(round_idx=4) == {"stream": True, "round_idx": 4}
     assert decode_body(round_idx=None) == {"stream": True}
 
