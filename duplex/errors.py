@@ -5,6 +5,7 @@
     │   ├── InvalidAudio            odd byte count, unsupported rate or format
     │   ├── InvalidEvent            malformed, unknown or ill-typed event; the session lives on
     │   ├── MessageTooBig           one message over the stated limit
+    │   ├── NoSession               a request of a session that does not exist
     │   ├── NotAuthorised           missing or wrong key
     │   ├── OriginRefused           a browser page we do not serve
     │   └── ClientStalled           the peer stopped reading
@@ -36,6 +37,7 @@ __all__ = [
     "InvalidAudio",
     "InvalidEvent",
     "MessageTooBig",
+    "NoSession",
     "NotAuthorised",
     "OmniDuplexError",
     "OriginRefused",
@@ -68,6 +70,10 @@ class MessageTooBig(ClientError):
     """One message over the limit."""
 
 
+class NoSession(ClientError):
+    """The request belongs to a session, and there is none."""
+
+
 class NotAuthorised(ClientError):
     """No key, or a wrong one."""
 
@@ -81,7 +87,11 @@ class ClientStalled(ClientError):
 
 
 class CapacityError(OmniDuplexError):
-    """Nothing is wrong with the request: try again later."""
+    """Nothing is wrong with the request: try again later, if that is known after `retry_after_s`."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class EngineBusy(CapacityError):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
-__all__ = ["beside", "wait_at_most"]
+__all__ = ["beside", "task_group", "wait_at_most"]
 
 
 async def wait_at_most(limit_s: float, event: asyncio.Event) -> bool:
@@ -19,17 +19,24 @@ async def wait_at_most(limit_s: float, event: asyncio.Event) -> bool:
 async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator[None]:
     """Run `coroutines` while the body runs, as tasks of those names, and cancel them when it ends.
 
-    One that fails ends the body. The first error leaves as itself: callers catch errors by their type and need not
-    know that a task group was around them. An engine that dies fails several tasks at once, for one reason.
+    One that fails ends the body.
     """
+    async with task_group() as group:
+        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose first error leaves as itself: callers catch errors by their type and need not know that a
+    group was around them. An engine that dies fails several tasks at once, for one reason."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
+            yield group
     except BaseExceptionGroup as group_error:
         error: BaseException = group_error
         while isinstance(error, BaseExceptionGroup):

@@ -28,7 +28,7 @@ from duplex.engine.mailbox import EventMailbox
 from duplex.engine.omni_setup import OmniSetup
 from duplex.engine.pace import RenderPace
 from duplex.engine.spool import Spool
-from duplex.engine.spool_files import SpoolFiles, remove_files
+from duplex.engine.spool_files import SpoolFiles, remove_files, remove_output
 from duplex.engine.stale import HeadTrim, VocoderLedger
 from duplex.engine.turn_pump import TurnPump
 from duplex.engine.watch import SpoolWatcher
@@ -106,7 +106,7 @@ class LlamaServerEngine:
         self._was_broken = self._needs_reset = False
         self._breaks = 0
         with self._failing():
-            await asyncio.to_thread(remove_files, self._output_dir)
+            await asyncio.to_thread(remove_output, self._output_dir)
             await asyncio.to_thread(remove_files, self._input_dir)
             if await self._setup.prepare(session):
                 self._ledger, self._pace, self._duplex_spool = VocoderLedger(), RenderPace(), Spool()
@@ -172,7 +172,7 @@ class LlamaServerEngine:
             await self._stop()
         finally:
             self._session = self._pump = None
-            await asyncio.to_thread(remove_files, self._output_dir)
+            await asyncio.to_thread(remove_output, self._output_dir)
             await asyncio.to_thread(remove_files, self._input_dir)
 
     def fail(self, failure: Exception) -> None:
@@ -231,7 +231,7 @@ class LlamaServerEngine:
             self._check()
             if self._needs_reset:
                 await self._reset_context()
-            await asyncio.to_thread(remove_files, self._output_dir)
+            await asyncio.to_thread(remove_output, self._output_dir)
 
     async def _wait_for_turn(self) -> None:
         """Simplex: until the last response is over. Outside the turn lock, because a break is what may end it."""

@@ -19,12 +19,13 @@ from duplex.clock import Clock
 from duplex.engine.ports import LOOPBACK, require_free_port
 from duplex.engine.spec import EngineCommand
 from duplex.errors import EngineStartFailed
+from duplex.log import ENGINE_OUTPUT
 from duplex.tasks import wait_at_most
 
 __all__ = ["EngineProcess", "OutputTail", "ProcessLimits", "wait_healthy"]
 
 _log = logging.getLogger(__name__)
-_output_log = logging.getLogger("duplex.engine.output")
+_output_log = logging.getLogger(ENGINE_OUTPUT)
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _KEPT_LINES = 200

@@ -5,16 +5,19 @@ Files are removed, directories never: an engine that thinks it has made a direct
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from duplex.engine.clean_text import GroupText
 from duplex.engine.spool import DONE_FLAG, parse_flag, token_group_number
 
-__all__ = ["SpoolFiles", "remove_files"]
+__all__ = ["SpoolFiles", "remove_files", "remove_output"]
 
 _TEXT_NAME = "llm_text.txt"
 _INT32_BYTES = 4
+_ENGINE_FOLDERS = frozenset({"tts_wav", "tts_txt", "llm_debug"})
+_ROUND = re.compile(r"round_\d{3,}")
 
 
 class SpoolFiles:
@@ -115,6 +118,15 @@ def remove_files(root: Path) -> None:
     """Remove every file below `root`, and leave every directory."""
     for path in _files(root):
         path.unlink(missing_ok=True)
+
+
+def remove_output(output_dir: Path) -> None:
+    """Remove every file the engine wrote below its output directory. An operator may have named a directory with files
+    of his own: those stay."""
+    with contextlib.suppress(FileNotFoundError):
+        for folder in output_dir.iterdir():
+            if folder.name in _ENGINE_FOLDERS or _ROUND.fullmatch(folder.name):
+                remove_files(folder)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -1,18 +1,23 @@
 import io
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from duplex.log import configure_logging
 
+ENGINE = logging.getLogger("duplex.engine.output")
+
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    loggers = (logging.getLogger(), ENGINE)
+    before = [(logger, list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     yield
-    root.handlers, root.level = handlers, level
+    for logger, handlers, level, propagate in before:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def test_lines_at_the_level_and_above_are_written_once() -> None:
@@ -35,3 +40,52 @@ def test_libraries_that_write_out_what_they_carry_stay_silent_at_debug() -> None
     assert "speech" not in stream.getvalue()
     assert "key" not in stream.getvalue()
     assert "ours" in stream.getvalue()
+
+
+def test_what_the_engine_prints_is_printed_on_demand_whatever_the_level(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    for _ in range(2):
+        configure_logging("error", stream, engine_output=True)
+    assert ENGINE.isEnabledFor(logging.DEBUG)
+    ENGINE.debug("%s", "main: 100 % loaded")
+    configure_logging("error", stream)
+    assert capsys.readouterr().out == "[CPP] main: 100 % loaded\n"
+    assert stream.getvalue() == ""
+
+
+def test_nobody_waits_for_a_reader_of_the_engines_output_that_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = StuckStream()
+    monkeypatch.setattr("sys.stdout", stuck)
+    configure_logging("error", io.StringIO(), engine_output=True)
+    for number in range(5000):
+        ENGINE.debug("line %d", number)
+    stuck.go_on.set()
+    configure_logging("error", io.StringIO())
+    written = stuck.getvalue().splitlines()
+    assert written[0] == "[CPP] line 0"
+    assert 1000 <= len(written) <= 1001, "one was being written, a thousand waited"
+
+
+class StuckStream(io.StringIO):
+    """A pipe that nobody reads until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.go_on.wait()
+        return super().write(text)
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 1)])
+def test_otherwise_it_is_a_debug_line_like_any_other(
+    level: str, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    configure_logging("info", stream, engine_output=True)
+    configure_logging(level, stream)
+    assert ENGINE.isEnabledFor(logging.DEBUG) is (lines == 1)
+    ENGINE.debug("loaded")
+    assert stream.getvalue().count("DEBUG duplex.engine.output: loaded") == lines
+    assert capsys.readouterr().out == ""

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from duplex.engine.spool_files import SpoolFiles, remove_files
+from duplex.engine.spool_files import SpoolFiles, remove_output
 
 
 @pytest.fixture
@@ -66,9 +66,21 @@ def test_debug_files_go_and_the_text_stays_until_the_end(files: SpoolFiles, tmp_
 
 def test_directories_are_never_removed(tmp_path: Path) -> None:
     folder = _group(tmp_path, 1, "text")
-    remove_files(tmp_path)
+    remove_output(tmp_path)
     assert folder.is_dir()
     assert list(folder.iterdir()) == []
+
+
+def test_files_that_are_not_the_engines_stay(tmp_path: Path) -> None:
+    """The output directory may be somebody's home."""
+    mine = [tmp_path / "letter.txt", tmp_path / "photos" / "me.jpg", tmp_path / "round_trip" / "plan.txt"]
+    its = [tmp_path / "tts_wav" / "wav_0.wav", tmp_path / "round_012" / "llm_debug" / "chunk_0" / "llm_text.txt"]
+    for path in (*mine, *its):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    remove_output(tmp_path)
+    assert [path.exists() for path in (*mine, *its)] == [True, True, True, False, False]
+    remove_output(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(("content", "flag"), [("", None), ("12", None), ("12\n", 12)])
