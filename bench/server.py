@@ -24,7 +24,7 @@ _READY_LIMIT_S = 60.0
 _STOP_LIMIT_S = 20.0
 _LOOK_EVERY_S = 0.01
 _OURS = "OMNI_DUPLEX_"
-_INHERITED = ("LLAMACPP_ROOT", "MODEL_DIR", "LLM_MODEL", "REF_AUDIO", "OMNI_PARROT_FAULTS")
+_INHERITED = ("LLAMACPP_ROOT", "MODEL_DIR", "LLM_MODEL", "REF_AUDIO", "REGISTER_URL", "OMNI_PARROT_FAULTS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ async def running_server(*flags: str, module: str = "web.cli") -> AsyncIterator[
     `module` is run as one; ours is a person's `omni-duplex serve`.
     """
     port = free_port()
-    command = [sys.executable, "-m", module, "serve", "--port", str(port), "--engine-port", "0", *flags]
+    ports = ["--port", str(port), "--control-port", "0", "--engine-port", "0"]
+    command = [sys.executable, "-m", module, "serve", *ports, *flags]
     with tempfile.TemporaryFile() as output:
         began_s = time.monotonic()
         async with stopped_at_the_end(command, output.fileno()) as process:

@@ -27,6 +27,7 @@ from duplex.errors import (
     InvalidAudio,
     InvalidEvent,
     MessageTooBig,
+    NoSession,
     NotAuthorised,
     OmniDuplexError,
     OriginRefused,
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 CLOSE_CODES: dict[type[OmniDuplexError], int] = {
     InvalidAudio: 1008,
     InvalidEvent: 1008,
+    NoSession: 1008,
     NotAuthorised: 1008,
     OriginRefused: 1008,
     ClientStalled: 1008,

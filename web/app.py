@@ -4,23 +4,31 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.metadata import version
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.pool import EnginePool
+from duplex.errors import OmniDuplexError
 from duplex.session import SessionLimits
 from duplex.vad import default_detector
+from http_compat.control import PortSwitch, make_control_app
+from http_compat.errors import refuse
+from http_compat.routes import HttpService
+from http_compat.routes import make_router as make_http_router
 from realtime.access import Access
 from realtime.endpoint import EngineLease, RealtimeService, make_router
-from web.banner import announce
+from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
+from web.compat import http_service, registered
 from web.engines import engine_spec, open_engines
 from web.settings import Settings, SettingsError
 
@@ -34,6 +42,9 @@ _LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 _GOODBYE_S = 5
 """How long calls may take to end after SIGTERM before they are cut."""
 
+_KEEP_ALIVE_S = 75
+"""Callers leave connections open between two turns and take them up again; after uvicorn's 5 s they would be gone."""
+
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
@@ -44,10 +55,12 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(settings: Settings, pool: EnginePool) -> FastAPI:
-    """Every route of the server, over engines that somebody else keeps running."""
-    app = FastAPI(title="omni-duplex", version=version("omni-duplex"), docs_url=None, redoc_url=None)
-    app.include_router(make_router(_realtime_service(settings, pool)))
+def create_app(settings: Settings, pool: EnginePool, service: HttpService) -> FastAPI:
+    """Every route of the main port, over engines and HTTP sessions that somebody else keeps running."""
+    app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None)
+    app.include_router(make_router(_realtime_service(settings, pool, service)))
+    app.include_router(make_http_router(service))
+    app.add_exception_handler(OmniDuplexError, refuse)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -62,56 +75,105 @@ def create_app(settings: Settings, pool: EnginePool) -> FastAPI:
         ]
         return {"version": app.version, "engines": engines, "conversation": settings.conversation.mode}
 
-    @app.middleware("http")
-    async def add_page_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        response.headers.update(_PAGE_HEADERS)
-        return response
-
+    app.add_middleware(_PageHeaders)
+    if settings.server.allow_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.server.allow_origins,
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
     return app
 
 
-async def serve(settings: Settings) -> int:
+async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code.
 
-    Raises `SettingsError` when the address cannot be bound and `EngineStartFailed` when the engine cannot be started.
+    Raises `SettingsError` when an address cannot be bound and `EngineStartFailed` when the engine cannot be started.
     """
     spec = await asyncio.to_thread(engine_spec, settings)
-    with contextlib.closing(_listen(settings.server.host, settings.server.port)) as listener:
-        async with open_engines(spec, clock=MonotonicClock()) as pool:
-            config = uvicorn.Config(
-                create_app(settings, pool),
-                ws="websockets-sansio",
-                # Compressing speech saves 5 % of its bytes and costs 40 microseconds a frame.
-                ws_per_message_deflate=False,
-                ws_max_size=_LARGEST_MESSAGE_BYTES,
-                ws_ping_interval=10.0,
-                ws_ping_timeout=10.0,
-                timeout_graceful_shutdown=_GOODBYE_S,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-            )
-            server = uvicorn.Server(config)
-            # What is here now stays: a collection must not walk through all of it in the middle of a call.
-            gc.collect()
-            gc.freeze()
-            async with announce(settings, pool, listener.getsockname()[1]):
-                await server.serve(sockets=[listener])
+    clock = MonotonicClock()
+    host = settings.server.host
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
+        control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
+        port, control_port = listener.getsockname()[1], control.getsockname()[1]
+        pool = await stack.enter_async_context(open_engines(spec, clock=clock))
+        service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
+        app = PortSwitch(create_app(settings, pool, service), make_control_app(service), control_port)
+        server = _Server(_config(app), before_shutdown=service.sessions.end_all)
+        # What is here now stays: a collection must not walk through all of it in the middle of a call.
+        gc.collect()
+        gc.freeze()
+        await stack.enter_async_context(announce(settings, pool, Ports(port, control_port), banner=banner))
+        await stack.enter_async_context(registered(settings, port, service))
+        await server.serve(sockets=[listener, control])
     return 0
 
 
-def _realtime_service(settings: Settings, pool: EnginePool) -> RealtimeService:
+class _Server(uvicorn.Server):
+    """Ends HTTP sessions when it is told to stop: streams would else hold it until it cuts them."""
+
+    def __init__(self, config: uvicorn.Config, *, before_shutdown: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_shutdown = before_shutdown
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, tell the streams, wait for the connections to end."""
+        self._before_shutdown()
+        await super().shutdown(sockets)
+
+
+class _PageHeaders:
+    """Adds headers to every response, streams included, without a copy or a task of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_PAGE_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        # Compressing speech saves 5 % of its bytes and costs 40 microseconds a frame.
+        ws_per_message_deflate=False,
+        ws_max_size=_LARGEST_MESSAGE_BYTES,
+        ws_ping_interval=10.0,
+        ws_ping_timeout=10.0,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GOODBYE_S,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def _access(settings: Settings) -> Access:
+    keys = tuple(key.get_secret_value() for key in settings.server.api_keys)
+    return Access(keys, settings.server.allow_origins)
+
+
+def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService) -> RealtimeService:
     @contextlib.asynccontextmanager
     async def lease() -> AsyncIterator[EngineLease]:
+        # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
+        await service.sessions.make_room()
         async with pool.lease() as engine:
             yield EngineLease(engine, str(engine.kind), engine.stand_in)
 
-    keys = tuple(key.get_secret_value() for key in settings.server.api_keys)
     chosen = settings.conversation
     return RealtimeService(
         lease=lease,
-        access=Access(keys, settings.server.allow_origins),
+        access=_access(settings),
         defaults=ConversationSettings(mode=chosen.mode, after_break=chosen.after_break),
         limits=SessionLimits(lead_s=chosen.lead_ms / 1000),
         make_detector=default_detector,
@@ -119,7 +181,7 @@ def _realtime_service(settings: Settings, pool: EnginePool) -> RealtimeService:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, flag: str) -> socket.socket:
     """Bind, and make the kernel notice clients that stop reading: connections inherit the listener's options."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -127,7 +189,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"Cannot listen on {host} port {port}: {error.strerror or error}. "
-            "Is another server running there? Choose another one with --port."
+            f"Is another server running there? Choose another one with {flag}."
         ) from None
     # Linux only. Without them 80 s of speech vanish into kernel buffers before a stuck client is felt.
     for option, value in (("TCP_NOTSENT_LOWAT", 32 * 1024), ("TCP_USER_TIMEOUT", 10_000)):

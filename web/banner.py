@@ -1,7 +1,8 @@
 """What a person sees on the terminal while the server starts."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
@@ -12,7 +13,17 @@ from duplex.engine.spec import EngineKind
 from duplex.tasks import beside
 from web.settings import Settings
 
-__all__ = ["announce", "banner", "project_version", "server_url"]
+__all__ = [
+    "SERVE_BANNER",
+    "Banner",
+    "Ports",
+    "announce",
+    "opening_lines",
+    "project_version",
+    "ready_line",
+    "server_url",
+    "show",
+]
 
 
 def project_version() -> str:
@@ -30,11 +41,31 @@ def server_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def banner(settings: Settings, port: int) -> str:
-    """The lines printed before the engine is ready. `port` is the one that was really bound."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that were really bound."""
+
+    page: int
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What is printed while the server starts."""
+
+    opening: Callable[[Settings, Ports], str]
+    """Before the engine is ready."""
+    ready: Callable[[Settings, Ports], str]
+    """When it is ready."""
+
+
+def opening_lines(settings: Settings, ports: Ports) -> str:
+    """What `omni-duplex serve` prints before the engine is ready."""
+    host = settings.server.host
     lines = [
         f"omni-duplex {project_version()}",
-        f"  Page    {server_url(settings.server.host, port)}",
+        f"  Page    {server_url(host, ports.page)}",
+        f"  Control {server_url(host, ports.control)}/health",
         f"  Mode    {settings.conversation.mode}",
     ]
     if settings.engine_kind is EngineKind.PARROT:
@@ -45,28 +76,45 @@ def banner(settings: Settings, port: int) -> str:
     else:
         where = settings.engine.url or settings.engine.model_dir
         lines.append(f"  Engine  llama-server, {where}; loading may take minutes")
+    if settings.registration.url:
+        lines.append(f"  Backend {settings.registration.url}, registered there once the engine is ready")
     return "\n".join([*lines, "  Stop    Ctrl-C"])
+
+
+def ready_line(settings: Settings, ports: Ports) -> str:
+    """What `omni-duplex serve` prints when the engine is ready."""
+    return f"Ready: {server_url(settings.server.host, ports.page)}"
+
+
+SERVE_BANNER = Banner(opening_lines, ready_line)
+"""The banner of `omni-duplex serve`."""
 
 
 @contextlib.asynccontextmanager
 async def announce(
-    settings: Settings, pool: EnginePool, port: int, *, console: Console | None = None
+    settings: Settings,
+    pool: EnginePool,
+    ports: Ports,
+    *,
+    banner: Banner = SERVE_BANNER,
+    console: Console | None = None,
 ) -> AsyncIterator[None]:
     """Print the banner, and beside the body say when the engine is ready or has failed for good."""
     console = console or Console()
-    _print(console, banner(settings, port))
-    async with beside(announce=_announce_ready(settings, pool, port, console)):
+    show(banner.opening(settings, ports), console)
+    async with beside(announce=_announce_ready(pool, banner.ready(settings, ports), console)):
         yield
 
 
-async def _announce_ready(settings: Settings, pool: EnginePool, port: int, console: Console) -> None:
+def show(text: str, console: Console) -> None:
+    """Print `text` as it is: nothing in it is markup, a colour or a line to wrap."""
+    console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+async def _announce_ready(pool: EnginePool, ready: str, console: Console) -> None:
     await pool.wait_ready()
     for status in pool.status():
         if status.state is EngineState.FAILED:
-            _print(console, f"The engine failed and stays down. {status.detail}")
+            show(f"The engine failed and stays down. {status.detail}", console)
     if any(status.state is EngineState.READY for status in pool.status()):
-        _print(console, f"Ready: {server_url(settings.server.host, port)}")
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+        show(ready, console)

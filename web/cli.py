@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -14,10 +14,11 @@ from rich.console import Console
 from duplex.engine.base import Mode
 from duplex.errors import EngineStartFailed
 from duplex.log import LOG_LEVELS, configure_logging
-from web.banner import project_version
+from http_compat.policy import SessionPolicy
+from web.banner import SERVE_BANNER, Banner, project_version, show
 from web.settings import OPTIONS, Settings, SettingsError, load_settings
 
-__all__ = ["main", "serve_settings"]
+__all__ = ["add_serve_flags", "main", "run_server", "serve_settings"]
 
 _COULD_NOT_START = 2
 _FAILED = 1
@@ -35,8 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(arguments)
 
 
-def serve_settings(arguments: argparse.Namespace) -> Settings:
-    """The settings that the flags of `serve`, the environment and the settings file come to. Raises `SettingsError`."""
+def serve_settings(arguments: argparse.Namespace, *, defaults: Mapping[str, object] | None = None) -> Settings:
+    """The settings that the flags of `serve`, the environment and the settings file come to. Raises `SettingsError`.
+
+    `defaults`, by the keys of `OPTIONS`, hold where none of them says anything.
+    """
     keys = {option.key for option in OPTIONS}
     flags: dict[str, object] = {key: value for key, value in vars(arguments).items() if key in keys}
     if getattr(arguments, "duplex", False):
@@ -44,20 +48,32 @@ def serve_settings(arguments: argparse.Namespace) -> Settings:
     # As in the server this one replaces: with both given, simplex wins.
     if getattr(arguments, "simplex", False):
         flags["conversation.mode"] = Mode.SIMPLEX
-    return load_settings(flags, os.environ, arguments.config)
+    return load_settings(flags, os.environ, arguments.config, defaults=defaults)
+
+
+def run_server(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
+    """Serve until SIGINT or SIGTERM and return the exit code; what prevents it is said on stderr."""
+    configure_logging(settings.log_level, engine_output=settings.engine.print_output)
+    # Imported here because the web framework takes longer to load than the other commands take to run.
+    from web.app import serve  # noqa: PLC0415
+
+    try:
+        return _run(serve(settings, banner=banner), when_cancelled=0)
+    except (SettingsError, EngineStartFailed) as error:
+        return _refuse(error, _COULD_NOT_START)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     try:
         settings = serve_settings(arguments)
-        configure_logging(settings.log_level)
-        # Imported here because the web framework takes longer to load than the other commands take to run.
-        from web.app import serve  # noqa: PLC0415
+    except SettingsError as error:
+        return _refuse(error, _COULD_NOT_START)
+    return run_server(settings)
 
-        return _run(serve(settings), when_cancelled=0)
-    except (SettingsError, EngineStartFailed) as error:
-        Console(stderr=True).print(f"omni-duplex: {error}", markup=False, highlight=False, soft_wrap=True)
-        return _COULD_NOT_START
+
+def _refuse(error: Exception, code: int) -> int:
+    show(f"omni-duplex: {error}", Console(stderr=True))
+    return code
 
 
 def _talk(arguments: argparse.Namespace) -> int:
@@ -81,12 +97,11 @@ def _talk(arguments: argparse.Namespace) -> int:
     try:
         return _run(converse(), when_cancelled=_CUT_OFF)
     except TalkError as error:
-        Console(stderr=True).print(f"omni-duplex: {error}", markup=False, highlight=False, soft_wrap=True)
-        return _FAILED
+        return _refuse(error, _FAILED)
 
 
 def _version(_: argparse.Namespace) -> int:
-    Console().print(project_version(), markup=False, highlight=False)
+    show(project_version(), Console())
     return 0
 
 
@@ -131,44 +146,86 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=project_version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands.add_parser("serve", help="run the server (the default when only flags are given)"))
+    serve = commands.add_parser("serve", help="run the server (the default when only flags are given)")
+    serve.set_defaults(command=_serve)
+    add_serve_flags(serve)
     _add_talk(commands.add_parser("talk", help="speak a file to a running server and hear the answer"))
     commands.add_parser("version", help="print the version").set_defaults(command=_version)
     return parser
 
 
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=_serve)
+def add_serve_flags(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` every flag that `serve_settings` reads."""
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="settings in TOML")
     # A flag that is not given leaves no trace, so that the environment and the settings file can speak.
     parser.argument_default = argparse.SUPPRESS
-    add = parser.add_argument
+    parser.add_argument("--log-level", dest="log_level", metavar="|".join(LOG_LEVELS), help="least level logged (info)")
+    _add_server_flags(parser.add_argument_group("where it listens, and to whom"))
+    _add_engine_flags(parser.add_argument_group("the engine"))
+    _add_conversation_flags(parser.add_argument_group("conversations"))
+    _add_http_flags(parser.add_argument_group("HTTP callers and their dispatcher"))
+
+
+def _add_server_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--host", dest="server.host", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
     add("--port", dest="server.port", metavar="PORT", help="port to listen on (9060)")
+    add("--control-port", dest="server.control_port", metavar="PORT", help="health, break and stop (port + 1)")
+    add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
+    add(
+        "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
+    )
+    add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")
+
+
+def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--llamacpp-root", dest="engine.llamacpp_root", metavar="DIR", help="llama.cpp-omni, with llama-server built")
     add("--model-dir", dest="engine.model_dir", metavar="DIR", help="the MiniCPM-o GGUF directory")
     add("--llm-model", dest="engine.llm_model", metavar="FILE", help="language model in it (detected)")
     add("--gpu-devices", dest="engine.gpu_devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the engine")
-    add("--duplex", action="store_true", help="the model listens while it speaks (default)")
-    add("--simplex", action="store_true", help="the model answers once after each utterance; wins over --duplex")
     add("--output-dir", dest="engine.output_dir", metavar="DIR", help="where the engine writes (a private directory)")
     add("--vision-backend", dest="engine.vision_backend", metavar="metal|coreml", help="vision model's backend (metal)")
     add("--engine", dest="engine.kind", metavar="auto|llama-server|parrot", help="which engine (auto)")
     add("--engine-url", dest="engine.url", metavar="URL", help="use this running llama-server of this machine")
     add("--engine-port", dest="engine.port", metavar="PORT", help="the engine's port (port + 10000)")
     add(
+        "--print-engine-output",
+        dest="engine.print_output",
+        action="store_true",
+        help="print what it prints, which may hold what was said",
+    )
+    add("--parrot-fault", dest="engine.parrot_faults", action="append", help=argparse.SUPPRESS)
+
+
+def _add_conversation_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--duplex", action="store_true", help="the model listens while it speaks (default)")
+    add("--simplex", action="store_true", help="the model answers once after each utterance; wins over --duplex")
+    add(
         "--after-break",
         dest="conversation.after_break",
         metavar="listen|reset",
         help="the model after a break (listen)",
     )
-    add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
+
+
+def _add_http_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
-        "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
+        "--session-policy",
+        dest="http.session_policy",
+        metavar="|".join(SessionPolicy),
+        help="may a second init end the call that is on: one idle for 30 s, never, always (idle)",
     )
-    add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")
-    add("--config", type=Path, default=None, metavar="FILE", help="settings in TOML")
-    add("--log-level", dest="log_level", metavar="|".join(LOG_LEVELS), help="least level logged (info)")
-    add("--parrot-fault", dest="engine.parrot_faults", action="append", help=argparse.SUPPRESS)
+    add("--wav-timing-log", dest="http.wav_timing_log", metavar="FILE", help="duplex: a line for each WAV sent")
+    add("--register-url", dest="registration.url", metavar="URL", help="dispatcher that sends us calls (none)")
+    add(
+        "--advertise-ip",
+        dest="registration.advertise_ip",
+        metavar="ADDRESS",
+        help="our address as it is told there (the one towards it)",
+    )
 
 
 def _add_talk(parser: argparse.ArgumentParser) -> None:

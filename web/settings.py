@@ -2,6 +2,8 @@
 
 import difflib
 import ipaddress
+import itertools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,18 +17,23 @@ from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Mode
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
+from http_compat.policy import SessionPolicy
 
 __all__ = [
     "OPTIONS",
     "ConversationOptions",
     "EngineSettings",
+    "HttpSettings",
+    "MissingEnginePaths",
     "Option",
+    "RegistrationSettings",
     "ServerSettings",
     "Settings",
     "SettingsError",
     "load_settings",
 ]
 
+CONTROL_PORT_OFFSET = 1
 ENGINE_PORT_OFFSET = 10_000
 _HIGHEST_PORT = 65_535
 _OUR_VARIABLES = "OMNI_DUPLEX_"
@@ -59,6 +66,21 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _backend_url(text: str) -> str | None:
+    # Nothing is how a flag overrules a variable. Of a port that cannot be, `port` says so itself.
+    bare = text.rstrip("/")
+    host = urlsplit(bare)
+    if bare and (not re.fullmatch(r"https?://[^/?#@\s]+", bare) or not host.hostname or host.port == 0):
+        raise ValueError("give the backend as http://HOST:PORT or https://HOST, without a path")
+    return bare or None
+
+
+def _reachable_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise ValueError("give an IPv4 address or a host name, without scheme and port, such as 192.168.1.20")
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=_HIGHEST_PORT)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -74,6 +96,8 @@ class ServerSettings(_Part):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port = 9060
     """0 takes any free port."""
+    control_port: Port | None = None
+    """Health, break and stop for HTTP callers. Default: `port` + 1. 0 takes any free port."""
     api_keys: tuple[Secret, ...] = ()
     allow_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     """Origins of pages that may connect beside our own."""
@@ -108,6 +132,8 @@ class EngineSettings(_Part):
     cuda_lib_path: str = "/usr/local/cuda/lib64"
     parrot_faults: tuple[str, ...] = ()
     """`NAME=VALUE` switches of the parrot, for tests."""
+    print_output: bool = False
+    """Print the engine's own lines on stdout; they may hold what was said."""
 
 
 class ConversationOptions(_Part):
@@ -119,12 +145,31 @@ class ConversationOptions(_Part):
     """How far reply audio may run ahead of real time."""
 
 
+class HttpSettings(_Part):
+    """The HTTP/SSE contract of the earlier server."""
+
+    session_policy: SessionPolicy = SessionPolicy.IDLE
+    wav_timing_log: UserPath | None = None
+    """In duplex, a line for each WAV handed to a client goes here."""
+
+
+class RegistrationSettings(_Part):
+    """Where this node offers itself for calls."""
+
+    url: Annotated[str, AfterValidator(_backend_url)] | None = None
+    """Without it nothing is registered and nobody is called."""
+    advertise_ip: Annotated[str, AfterValidator(_reachable_name)] | None = None
+    """Default: this machine's address towards the backend."""
+
+
 class Settings(_Part):
     """Everything an operator can choose."""
 
     server: ServerSettings = ServerSettings()
     engine: EngineSettings = EngineSettings()
     conversation: ConversationOptions = ConversationOptions()
+    http: HttpSettings = HttpSettings()
+    registration: RegistrationSettings = RegistrationSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -142,6 +187,27 @@ class Settings(_Part):
             return self.engine.port
         return self.server.port and self.server.port + ENGINE_PORT_OFFSET
 
+    @property
+    def control_port(self) -> int:
+        """Where health, break and stop listen for HTTP callers; 0 means any free port."""
+        if self.server.control_port is not None:
+            return self.server.control_port
+        return self.server.port and self.server.port + CONTROL_PORT_OFFSET
+
+    @property
+    def open_to_all(self) -> bool:
+        """True when others can reach us and need no key."""
+        return not (_is_loopback(self.server.host) or self.server.api_keys)
+
+
+class MissingEnginePaths(SettingsError):
+    """A real engine is wanted, and not both of its directories are given."""
+
+    def __init__(self, message: str, engine: EngineSettings) -> None:
+        super().__init__(message)
+        self.engine = engine
+        """What was given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -158,6 +224,7 @@ class Option:
 OPTIONS = (
     Option("server.host", "--host", ("OMNI_DUPLEX_HOST",)),
     Option("server.port", "--port", ("OMNI_DUPLEX_PORT",)),
+    Option("server.control_port", "--control-port", ("OMNI_DUPLEX_CONTROL_PORT",)),
     Option("server.api_keys", "--api-key", ("OMNI_DUPLEX_API_KEY",), several=True),
     Option("server.allow_origins", "--allow-origin", ("OMNI_DUPLEX_ALLOW_ORIGIN",), several=True),
     Option("server.insecure", "--insecure", ("OMNI_DUPLEX_INSECURE",)),
@@ -176,9 +243,14 @@ OPTIONS = (
     Option("engine.token2wav_device", None, ("OMNI_DUPLEX_TOKEN2WAV_DEVICE", "TOKEN2WAV_DEVICE")),
     Option("engine.cuda_lib_path", None, ("OMNI_DUPLEX_CUDA_LIB_PATH", "CUDA_LIB_PATH")),
     Option("engine.parrot_faults", "--parrot-fault", ("OMNI_DUPLEX_PARROT_FAULT",), several=True),
+    Option("engine.print_output", "--print-engine-output", ("OMNI_DUPLEX_PRINT_ENGINE_OUTPUT",)),
     Option("conversation.mode", "--duplex, --simplex", ("OMNI_DUPLEX_MODE",)),
     Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),
     Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
+    Option("http.session_policy", "--session-policy", ("OMNI_DUPLEX_SESSION_POLICY",)),
+    Option("http.wav_timing_log", "--wav-timing-log", ("OMNI_DUPLEX_WAV_TIMING_LOG",)),
+    Option("registration.url", "--register-url", ("OMNI_DUPLEX_REGISTER_URL", "REGISTER_URL")),
+    Option("registration.advertise_ip", "--advertise-ip", ("OMNI_DUPLEX_ADVERTISE_IP",)),
     Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
 )
 """Every setting. The variables without our prefix are those of the server this one replaces."""
@@ -186,11 +258,18 @@ OPTIONS = (
 CONFIG_VARIABLE = "OMNI_DUPLEX_CONFIG"
 
 
-def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], config: Path | None = None) -> Settings:
+def load_settings(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config: Path | None = None,
+    *,
+    defaults: Mapping[str, object] | None = None,
+) -> Settings:
     """Merge and check everything. Raises `SettingsError`.
 
     `flags` holds what the command line gave, by the keys of `OPTIONS`. `config` is a TOML file with the tables
-    `[server]`, `[engine]`, `[conversation]` and the key `log_level`; without it OMNI_DUPLEX_CONFIG may name one.
+    `[server]`, `[engine]`, `[conversation]`, `[http]`, `[registration]` and the key `log_level`; without it
+    OMNI_DUPLEX_CONFIG may name one. `defaults`, by the same keys, take the place of those of `Settings`.
     """
     if config is None and environ.get(CONFIG_VARIABLE):
         config = Path(environ[CONFIG_VARIABLE])
@@ -198,6 +277,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str], confi
     sources: dict[str, str] = {}
     named_flags = {option.key: option.flag or option.key for option in OPTIONS}
     layers: list[Iterator[tuple[str, object, str]]] = [
+        ((key, value, f"default of '{key}'") for key, value in (defaults or {}).items()),
         _from_file(config) if config else iter(()),
         _from_environment(environ),
         ((key, value, named_flags[key]) for key, value in flags.items()),
@@ -272,19 +352,34 @@ def _near_match(name: str, known: list[str]) -> str:
 
 def _check_together(settings: Settings) -> None:
     server = settings.server
-    if not (_is_loopback(server.host) or server.api_keys or server.insecure):
+    if settings.open_to_all and not server.insecure:
         raise SettingsError(
             f"Refusing to listen on {server.host}, which others can reach, without a key: give --api-key KEY, "
             "or --insecure if everybody may talk to this machine."
         )
     _check_engine(settings)
-    if settings.engine.url is None and settings.engine_port > _HIGHEST_PORT:
+    _check_ports(settings)
+
+
+def _check_ports(settings: Settings) -> None:
+    port, control_port = settings.server.port, settings.control_port
+    engine_port = settings.engine_port if settings.engine.url is None else 0
+    if engine_port > _HIGHEST_PORT:
         raise SettingsError(
-            f"--port {server.port} leaves no port for the engine (it would be {settings.engine_port}): choose a --port "
+            f"--port {port} leaves no port for the engine (it would be {engine_port}): choose a --port "
             f"of at most {_HIGHEST_PORT - ENGINE_PORT_OFFSET}, or give --engine-port."
         )
-    if settings.engine_port and settings.engine_port == server.port:
-        raise SettingsError(f"--engine-port and --port are both {server.port}: they must differ.")
+    if control_port > _HIGHEST_PORT:
+        raise SettingsError(f"--port {port} leaves no control port: choose a lower one, or give --control-port.")
+    named = {"--port": port, "--control-port": control_port, "--engine-port": engine_port}
+    for (flag, one), (other_flag, other) in itertools.combinations(named.items(), 2):
+        if one and one == other:
+            raise SettingsError(f"{flag} and {other_flag} are both {one}: they must differ.")
+    if settings.registration.url and (not port or control_port != port + CONTROL_PORT_OFFSET):
+        raise SettingsError(
+            "--register-url needs a --port other than 0 and the port after it as --control-port: the backend is told "
+            "one port and asks the next one for our health."
+        )
 
 
 def _check_engine(settings: Settings) -> None:
@@ -298,7 +393,8 @@ def _check_engine(settings: Settings) -> None:
     given = {"--llamacpp-root": engine.llamacpp_root, "--model-dir": engine.model_dir}
     missing = [flag for flag, value in given.items() if value is None]
     if missing and (engine.kind == "llama-server" or len(missing) == 1):
-        raise SettingsError(
+        raise MissingEnginePaths(
             f"A real engine needs --llamacpp-root and --model-dir, and {' and '.join(missing)} is not given. "
-            "Give both, or none of them for the built-in stand-in."
+            "Give both, or none of them for the built-in stand-in.",
+            engine,
         )

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ __all__ = ["ROOT", "RunningServer", "running_server"]
 ROOT = Path(__file__).parents[2]
 
 _STARTS_WITHIN_S = 60.0
+_SETTINGS = ("OMNI_DUPLEX_", "REGISTER_URL")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class RunningServer:
     """A server of ours as a child process."""
 
     port: int
+    control_port: int
     process: asyncio.subprocess.Process
     log: Path
 
@@ -57,17 +59,19 @@ class RunningServer:
 @asynccontextmanager
 async def running_server(log: Path, *flags: str) -> AsyncIterator[RunningServer]:
     """Start `omni-duplex serve` with the parrot; its engine is ready when this returns."""
-    with socket.create_server(("127.0.0.1", 0)) as page, socket.create_server(("127.0.0.1", 0)) as engine:
-        port, engine_port = page.getsockname()[1], engine.getsockname()[1]
-    ports = ["--port", str(port), "--engine-port", str(engine_port)]
+    with ExitStack() as held:
+        port, control_port, engine_port = (
+            held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
+        )
+    ports = ["--port", str(port), "--control-port", str(control_port), "--engine-port", str(engine_port)]
     arguments = ["-m", "web.cli", "serve", *ports, "--engine", "parrot", *flags]
     # The developer's own settings are not the test's, and the server refuses names it does not know.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("OMNI_DUPLEX_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, cwd=ROOT, env=environ, stdout=output, stderr=output
         )
-    server = RunningServer(port, process, log)
+    server = RunningServer(port, control_port, process, log)
     try:
         try:
             transport = httpx.AsyncHTTPTransport(retries=6)  # with a growing pause in between: half a minute in all

@@ -12,8 +12,9 @@ import soundfile
 
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Mode
+from http_compat.policy import SessionPolicy
 from web import cli
-from web.banner import banner, server_url
+from web.banner import Ports, opening_lines, ready_line, server_url
 from web.settings import OPTIONS, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,9 @@ def test_flags_reach_the_settings() -> None:
         *("--host", "localhost", "--port", "1234", "--engine", "parrot", "--simplex", "--after-break", "reset"),
         *("--api-key", "a", "--api-key", "b", "--allow-origin", "https://x.org", "--log-level", "debug"),
         *("--gpu-devices", "", "--output-dir", "/out", "--engine-port", "99", "--parrot-fault", "no_flag"),
-        *("--llm-model", "m.gguf", "--vision-backend", "coreml", "--insecure"),
+        *("--llm-model", "m.gguf", "--vision-backend", "coreml", "--insecure", "--control-port", "1235"),
+        *("--session-policy", "reject", "--wav-timing-log", "w.log", "--register-url", "http://b:1"),
+        *("--advertise-ip", "10.0.0.1", "--print-engine-output"),
     )
     assert (settings.server.host, settings.server.port, settings.engine_port) == ("localhost", 1234, 99)
     assert (settings.conversation.mode, settings.conversation.after_break) == (Mode.SIMPLEX, AfterBreak.RESET)
@@ -54,6 +57,9 @@ def test_flags_reach_the_settings() -> None:
     assert (settings.engine.gpu_devices, settings.engine.output_dir) == ("", Path("/out"))
     assert settings.engine.parrot_faults == ("no_flag",)
     assert (settings.log_level, settings.server.insecure) == ("debug", True)
+    assert (settings.control_port, settings.engine.print_output) == (1235, True)
+    assert (settings.http.session_policy, settings.http.wav_timing_log) == (SessionPolicy.REJECT, Path("w.log"))
+    assert (settings.registration.url, settings.registration.advertise_ip) == ("http://b:1", "10.0.0.1")
 
 
 def test_every_flag_of_the_options_exists() -> None:
@@ -61,7 +67,7 @@ def test_every_flag_of_the_options_exists() -> None:
     assert not {option.key for option in OPTIONS} & set(vars(words)), "a flag that is not given must leave no trace"
     for option in OPTIONS:
         for flag in (option.flag or "").split(", "):
-            value = [] if flag in {"--insecure", "--duplex", "--simplex", ""} else ["1"]
+            value = [] if flag in {"--insecure", "--duplex", "--simplex", "--print-engine-output", ""} else ["1"]
             cli._parser().parse_args(["serve", *([flag] if flag else []), *value])
 
 
@@ -166,9 +172,19 @@ def test_a_talk_that_is_cut_off_is_no_success(tmp_path: Path) -> None:
 
 def test_the_banner_of_a_real_engine_names_the_model() -> None:
     settings = load_settings({"engine.llamacpp_root": "/r", "engine.model_dir": "/models/m"}, {})
-    text = banner(settings, 9060)
+    text = opening_lines(settings, Ports(9060, 9061))
     assert "/models/m" in text
     assert "stand-in" not in text
+
+
+def test_the_banner_names_the_ports_that_were_bound_and_where_it_registers() -> None:
+    ports = Ports(page=5000, control=5001)
+    alone = opening_lines(settings_of("--port", "0"), ports)
+    assert "http://127.0.0.1:5000\n" in alone
+    assert "http://127.0.0.1:5001/health\n" in alone
+    assert "Backend" not in alone
+    assert "http://b:1" in opening_lines(settings_of("--register-url", "http://b:1"), ports)
+    assert ready_line(settings_of(), ports) == "Ready: http://127.0.0.1:5000"
 
 
 @pytest.mark.parametrize(

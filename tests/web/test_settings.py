@@ -6,7 +6,8 @@ from pydantic import BaseModel, ValidationError
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Mode
 from duplex.engine.spec import EngineKind
-from web.settings import OPTIONS, Settings, SettingsError, load_settings
+from http_compat.policy import SessionPolicy
+from web.settings import OPTIONS, MissingEnginePaths, Settings, SettingsError, load_settings
 
 NOTHING: dict[str, str] = {}
 
@@ -31,7 +32,11 @@ def refusal(flags: dict[str, object] | None = None, environ: dict[str, str] | No
 def test_the_defaults() -> None:
     settings = load_settings({}, NOTHING)
     assert (settings.server.host, settings.server.port, settings.engine_port) == ("127.0.0.1", 9060, 19060)
+    assert settings.control_port == 9061
     assert settings.engine_kind is EngineKind.PARROT
+    assert settings.http.session_policy is SessionPolicy.IDLE
+    assert (settings.http.wav_timing_log, settings.registration.url) == (None, None)
+    assert not settings.engine.print_output
     assert settings.conversation.mode is Mode.DUPLEX
     assert settings.conversation.after_break is AfterBreak.LISTEN
     assert settings.conversation.lead_ms == 250
@@ -85,6 +90,76 @@ def test_lists() -> None:
     assert settings.server.allow_origins == ("https://a.org",)
 
 
+def test_the_tables_of_the_http_callers(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        "[http]\nsession_policy = 'takeover'\nwav_timing_log = '~/wav.log'\n"
+        "[registration]\nurl = 'http://backend:8025'\nadvertise_ip = '192.168.1.20'"
+    )
+    settings = load_settings({}, NOTHING, config)
+    assert settings.http.session_policy is SessionPolicy.TAKEOVER
+    assert settings.http.wav_timing_log == Path.home() / "wav.log"
+    assert settings.registration.url == "http://backend:8025"
+    assert settings.registration.advertise_ip == "192.168.1.20"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://10.0.0.1:8025", "http://10.0.0.1:8025"),
+        ("http://10.0.0.1:8025/", "http://10.0.0.1:8025"),
+        ("https://backend.example.org", "https://backend.example.org"),
+        ("http://[fd00::1]:8025", "http://[fd00::1]:8025"),
+        ("", None),
+    ],
+)
+def test_the_backend_to_register_with(given: str, url: str | None) -> None:
+    assert load_settings({}, {"REGISTER_URL": given}).registration.url == url
+    overruled = load_settings({"registration.url": given}, {"REGISTER_URL": "http://other"})
+    assert overruled.registration.url == url
+
+
+@pytest.mark.parametrize(
+    ("flags", "control_port"),
+    [
+        ({"server.port": 1234}, 1235),
+        ({"server.port": 1234, "server.control_port": 99}, 99),
+        ({"server.port": 1234, "server.control_port": 0}, 0),
+        ({"server.port": 0}, 0),
+        ({"server.port": 65535, "server.control_port": 99, "engine.port": 0}, 99),
+    ],
+)
+def test_the_control_port(flags: dict[str, object], control_port: int) -> None:
+    assert load_settings(flags, NOTHING).control_port == control_port
+
+
+def test_defaults_of_the_caller_give_way_to_everything_else(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text("[server]\nhost = 'localhost'")
+    defaults = {"server.host": "::1", "server.port": 8060, "engine.ctx_size": 4096, "log_level": "error"}
+    settings = load_settings({"log_level": "debug"}, {"CTX_SIZE": "2048"}, config, defaults=defaults)
+    assert (settings.server.host, settings.server.port) == ("localhost", 8060)
+    assert (settings.engine.ctx_size, settings.log_level) == (2048, "debug")
+
+
+def test_who_asks_for_a_real_engine_without_its_paths_is_told_what_was_given() -> None:
+    with pytest.raises(MissingEnginePaths) as error:
+        load_settings({"engine.llamacpp_root": "/r"}, NOTHING)
+    assert (error.value.engine.llamacpp_root, error.value.engine.model_dir) == (Path("/r"), None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_open"),
+    [
+        ({"server.insecure": True}, False),
+        ({"server.host": "0.0.0.0", "server.insecure": True}, True),
+        ({"server.host": "0.0.0.0", "server.api_keys": ["k"], "server.insecure": True}, False),
+    ],
+)
+def test_open_to_all(flags: dict[str, object], is_open: bool) -> None:
+    assert load_settings(flags, NOTHING).open_to_all is is_open
+
+
 def test_keys_are_never_printed() -> None:
     assert "hush" not in repr(load_settings({"server.api_keys": ["hush"]}, NOTHING))
     assert "hush" not in refusal({"server.api_keys": ["hush"], "server.port": "x"})
@@ -129,7 +204,25 @@ def test_unknown_and_impossible_variables() -> None:
     ("flags", "message"),
     [
         ({"server.port": 60000}, "leaves no port for the engine"),
-        ({"server.port": 9060, "engine.port": 9060}, "must differ"),
+        ({"server.port": 9060, "engine.port": 9060}, "--port and --engine-port are both 9060"),
+        ({"server.control_port": 9060}, "--port and --control-port are both 9060"),
+        ({"engine.port": 9061}, "--control-port and --engine-port are both 9061"),
+        ({"server.port": 65535, "engine.port": 0}, "leaves no control port"),
+        ({"registration.url": "http://b", "server.control_port": 9062}, "--register-url needs .*the port after it"),
+        ({"registration.url": "http://b", "server.control_port": 0}, "--register-url needs"),
+        ({"registration.url": "http://b", "server.port": 0}, "--register-url needs a --port other than 0"),
+        ({"registration.url": "http://b/api"}, "--register-url: give the backend as http://HOST:PORT"),
+        ({"registration.url": "http://u:p@b"}, "--register-url: "),
+        ({"registration.url": "http://b?x=1"}, "--register-url: "),
+        ({"registration.url": "http://b:99999"}, "--register-url: .*[Pp]ort"),
+        ({"registration.url": "http://b:0"}, "--register-url: "),
+        ({"registration.url": "http://:80"}, "--register-url: "),
+        ({"registration.url": "backend:8025"}, "--register-url: "),
+        ({"registration.url": "ftp://b"}, "--register-url: "),
+        ({"registration.advertise_ip": "http://10.0.0.1"}, "--advertise-ip: "),
+        ({"registration.advertise_ip": "10.0.0.1:80"}, "--advertise-ip: "),
+        ({"registration.advertise_ip": "::1"}, "--advertise-ip: .*IPv4"),
+        ({"http.session_policy": "polite"}, "--session-policy: .*'idle', 'reject' or 'takeover'"),
         ({"server.host": "0.0.0.0"}, "without a key"),
         ({"server.host": "example.org"}, "without a key"),
         ({"engine.model_dir": "/m"}, "--llamacpp-root is not given"),
@@ -159,6 +252,8 @@ def test_what_cannot_be_is_refused(flags: dict[str, object], message: str) -> No
         {"server.port": 60000, "engine.port": 0},
         {"server.port": 60000, "engine.url": "http://localhost:8080", "engine.model_dir": "/m"},
         {"engine.kind": "parrot", "engine.model_dir": "/m"},
+        {"registration.url": "http://b", "server.port": 8060, "server.control_port": 8061},
+        {"server.port": 0, "server.control_port": 0, "engine.port": 0},
     ],
 )
 def test_what_can_be_is_let_through(flags: dict[str, object]) -> None:

@@ -1,0 +1,122 @@
+"""What one session hears and sees: uploads in, prefills out, in the order of their arrival."""
+
+import asyncio
+
+from duplex.clock import Clock
+from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Engine, Mode
+from duplex.errors import InvalidEvent
+from http_compat.choice import SessionChoice
+from http_compat.decode import stack_frames
+from http_compat.forced_listening import ForcedListening
+from http_compat.frames import FrameStacks, KeptFrame
+from http_compat.intake import Intake
+from http_compat.work import Heard, Upload
+
+__all__ = ["Ears"]
+
+_HIGH_QUALITY_SLICES = 2
+"""What the engine's own high-quality mode sets."""
+
+_SECOND = bytes(2 * ENGINE_INPUT_RATE_HZ)
+_TENTH = bytes(2 * ENGINE_INPUT_RATE_HZ // 10)
+
+
+class Ears:
+    """Feeds one engine. Its calls are made one at a time."""
+
+    def __init__(self, engine: Engine, choice: SessionChoice, clock: Clock) -> None:
+        self._engine = engine
+        self._choice = choice
+        self._clock = clock
+        self._intake = Intake(choice.mode)
+        self._frames = FrameStacks()
+        self.forced_listening = ForcedListening()
+        self.unanswered = 0
+        """Uploads since the engine was last asked for an answer."""
+        self.unheeded_s = 0.0
+        """Seconds of sound heard since then."""
+        self.is_marked = False
+        """Whether the last upload of this round was said to be its last."""
+        self.marks_last = False
+        """Whether this caller says so at all."""
+
+    def withdraw(self) -> None:
+        """What was said will not be answered. What the engine has heard of it stays heard; in duplex nothing is over
+        for the user's words, and what waits for more is still to be heard."""
+        if self._choice.mode is Mode.SIMPLEX:
+            self._intake.flush()
+        self.start_round()
+
+    def start_round(self) -> None:
+        """The engine is asked for an answer: what comes now belongs to the next one."""
+        self.unanswered = 0
+        self.unheeded_s = 0.0
+        self.is_marked = False
+
+    async def hear(self, upload: Upload) -> Heard:
+        """Let the engine hear and see.
+
+        Raises `InvalidEvent` for a picture that cannot be used; the sound that came with it was heard.
+        """
+        number, self.unanswered = self.unanswered, self.unanswered + 1
+        self.is_marked = upload.is_last
+        self.marks_last = self.marks_last or upload.marks_last or upload.is_last
+        started_s = self._clock.now()
+        is_stacked, kept = await self._take(upload)
+        engine_ms = 0.0 if kept else (self._clock.now() - started_s) * 1000
+        return Heard(number, engine_ms, is_stacked, kept)
+
+    async def hear_rest(self) -> None:
+        """Let the engine hear what waited for more, and in simplex a moment of silence when there was nothing: its
+        round must be opened."""
+        rest = self._intake.flush()
+        if not rest and self._choice.mode is Mode.SIMPLEX and not self.unanswered:
+            rest = _TENTH
+        if rest:
+            await self._prefill(rest)
+
+    async def hear_silence(self) -> None:
+        """Let the engine hear a second of silence: the caller says nothing while it waits."""
+        await self._prefill(self._intake.flush() or _SECOND)
+
+    async def _take(self, upload: Upload) -> tuple[bool, KeptFrame | None]:
+        """Whether it went the way of the high-refresh mode, and whether it waits there."""
+        choice, image, audio_id = self._choice, upload.image, upload.audio_id
+        slices = _HIGH_QUALITY_SLICES if choice.high_quality else 1
+        if audio_id is None or not (choice.high_fps and choice.vision):
+            await self._feed(upload, image, slices)
+            return False, None
+        if upload.pcm is not None:
+            frames = self._frames.take_audio(audio_id)
+            stack = await asyncio.to_thread(stack_frames, frames) if frames else None
+            await self._feed(upload, stack, 1)
+            if image is not None:
+                await self._engine.prefill(b"", image=image)
+        elif image is not None:
+            taken = self._frames.take_image(audio_id, upload.frame_index, image)
+            if isinstance(taken, KeptFrame):
+                return True, taken
+            await self._feed(upload, image, slices)
+        return True, None
+
+    async def _feed(self, upload: Upload, image: bytes | None, slices: int) -> None:
+        pcm = upload.pcm or b""
+        self.forced_listening.hear(pcm)
+        pieces = self._intake.push(pcm)
+        if upload.is_last and (rest := self._intake.flush()):
+            pieces.append(rest)
+        refused: InvalidEvent | None = None
+        if image is not None:
+            first = pieces.pop(0) if pieces else b""
+            try:
+                await self._prefill(first, image=image, slices=slices)
+            except InvalidEvent as error:
+                refused = error
+        for piece in pieces:
+            await self._prefill(piece)
+        if refused is not None:
+            raise refused
+
+    async def _prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
+        self.unheeded_s += len(pcm) / len(_SECOND)
+        await self._engine.prefill(pcm, image=image, slices=slices)

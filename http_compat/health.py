@@ -1,0 +1,53 @@
+"""Can calls be served? The one honest answer for both ports.
+
+The word "healthy" stands only in the answer that says so: scripts look for its letters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from duplex.engine.host import EngineState, EngineStatus
+
+__all__ = ["Health", "judge"]
+
+_SERVING = frozenset({EngineState.READY, EngineState.LEASED, EngineState.FINISHING})
+_WORDS = {
+    EngineState.STARTING: "loading",
+    EngineState.RESTARTING: "restarting",
+    EngineState.FAILED: "failed",
+    EngineState.STOPPED: "stopping",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a health check is told."""
+
+    status: str
+    """`healthy`, `loading`, `restarting`, `failed` or `stopping`."""
+    message: str
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a call can be had, now or when the one that runs has ended."""
+        return self.status == "healthy"
+
+    @property
+    def code(self) -> int:
+        """The HTTP status."""
+        return 200 if self.is_serving else 503
+
+    def body(self) -> dict[str, object]:
+        """The fields that every health answer has."""
+        return {"status": self.status, "message": self.message, "backend": "cpp"}
+
+
+def judge(engines: Sequence[EngineStatus]) -> Health:
+    """Healthy as long as one engine works, else the state and the reason of the one that is nearest to it."""
+    if any(engine.state in _SERVING for engine in engines):
+        return Health("healthy", "服务正常 (C++ backend)")
+    for state, word in _WORDS.items():
+        for engine in engines:
+            if engine.state is state:
+                return Health(word, f"服务不可用: {engine.detail.partition(chr(10))[0] or word}")
+    return Health("stopping", "服务不可用: no engine")

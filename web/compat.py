@@ -1,0 +1,124 @@
+"""The HTTP interface of old clients, put together: sessions, health, control port, registration."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import httpx
+
+from duplex.clock import Clock
+from duplex.engine.base import Engine, EngineAudio
+from duplex.engine.host import EngineState
+from duplex.engine.pool import EnginePool
+from duplex.errors import CapacityError, EngineNotReady
+from duplex.tasks import beside
+from http_compat.health import Health, judge
+from http_compat.registry import Node, Registrar, advertised_ip
+from http_compat.routes import HttpService
+from http_compat.sessions import HttpSessions, SessionRules
+from http_compat.wav_timing import StopReason, WavTimingLog
+from realtime.access import Access
+from web.settings import Settings, SettingsError
+
+__all__ = ["http_service", "registered"]
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def http_service(
+    settings: Settings, pool: EnginePool, access: Access, clock: Clock
+) -> AsyncIterator[HttpService]:
+    """The service behind the routes; its sessions live while the body runs."""
+
+    def lease() -> AbstractAsyncContextManager[Engine]:
+        return pool.lease()
+
+    def can_lease() -> bool:
+        return any(engine.state is EngineState.READY for engine in pool.status())
+
+    def health() -> Health:
+        return judge(pool.status())
+
+    def refusal() -> CapacityError | None:
+        judged = health()
+        return None if judged.is_serving else EngineNotReady(judged.message)
+
+    with contextlib.ExitStack() as cleanup:
+        timing = _TimingLog(settings)
+        cleanup.callback(timing.close)
+        sessions = HttpSessions(
+            lease=lease,
+            can_lease=can_lease,
+            refusal=refusal,
+            clock=clock,
+            rules=SessionRules(
+                mode=settings.conversation.mode,
+                policy=settings.http.session_policy,
+                after_break=settings.conversation.after_break,
+            ),
+            on_wav=timing.note,
+            on_end=timing.end_session,
+        )
+        async with sessions.running():
+            yield HttpService(sessions=sessions, health=health, check_access=access.check, clock=clock)
+
+
+@contextlib.asynccontextmanager
+async def registered(settings: Settings, port: int, service: HttpService) -> AsyncIterator[None]:
+    """Registered with the backend while the body runs, when the settings name one. Without one nothing is called.
+
+    Raises `SettingsError` when this machine has no address that the backend could be told.
+    """
+    url = settings.registration.url
+    if url is None:
+        yield
+        return
+    try:
+        ip = await asyncio.to_thread(advertised_ip, url, settings.registration.advertise_ip)
+    except OSError as error:
+        raise SettingsError(str(error)) from None
+    if _is_loopback(settings.server.host) and not _is_loopback(ip):
+        _log.warning(
+            "Registering %s, but listening on %s: the backend cannot call. Give --host.", ip, settings.server.host
+        )
+    async with httpx.AsyncClient(trust_env=False) as client:
+        registrar = Registrar(
+            url=url,
+            node=Node(ip, port, settings.conversation.mode),
+            can_serve=lambda: service.health().is_serving,
+            client=client,
+        )
+        async with beside(registrar=registrar.run()):
+            yield
+
+
+class _TimingLog:
+    """The log of WAVs, when there is one."""
+
+    def __init__(self, settings: Settings) -> None:
+        path = settings.http.wav_timing_log
+        self._log = None if path is None else WavTimingLog(path)
+
+    def note(self, sound: EngineAudio, seconds: float) -> None:
+        if self._log is not None:
+            self._log.wav(sound.name, sound.made_s, time.time(), seconds)
+
+    def end_session(self) -> None:
+        if self._log is not None:
+            self._log.stop(StopReason.SESSION_STOPPED)
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
