@@ -92,10 +92,12 @@ $(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@touch $@
 
-# What pip cannot bring: node for the page's modules, a real browser for the page. Nothing is skipped for want of them.
+# What pip cannot bring: node for the page's modules, a real browser for the page, curl for the README's lines. Nothing
+# is skipped for want of them.
 tools:
 	@missing=; \
 	command -v node >/dev/null 2>&1 || missing="nodejs"; \
+	command -v curl >/dev/null 2>&1 || missing="$$missing curl"; \
 	found=; \
 	for name in chromium chromium-browser google-chrome google-chrome-stable \
 		"/Applications/Chromium.app/Contents/MacOS/Chromium" \
@@ -110,7 +112,7 @@ tools:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null && exit 0; \
 		echo "apt-get could not install what the tests need: $$missing." >&2; exit 1; \
 	fi; \
-	echo "The tests need Node.js 18 or newer and Chromium (or Google Chrome); install what is missing: $$missing." >&2; \
+	echo "The tests need Node.js 18 or newer, Chromium (or Google Chrome) and curl; install what is missing: $$missing." >&2; \
 	exit 1
 	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { \
 		echo "The tests need Node.js 18 or newer, and 'node' is $$(node --version)." >&2; exit 1; }

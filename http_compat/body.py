@@ -6,12 +6,15 @@ there, and because nothing may be parsed that is too long.
 
 import asyncio
 import json
+import reprlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import TypeVar
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from duplex.errors import ClientStalled, MessageTooBig
 
@@ -21,6 +24,9 @@ LARGEST_BODY_BYTES = 32 * 1024 * 1024
 """Two minutes of 48 kHz stereo sound in base64, or a large photo and a second of sound. Beyond it: 413."""
 
 _READ_WITHIN_S = 30.0
+
+_MOST_PIECES_SHOWN, _LONGEST_SHOWN = 100, 1000
+"""Of what is wrong in a body, in the answer: numbers, texts and brackets, and characters."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,23 +45,27 @@ async def read_body(request: Request) -> bytes:
                     raise _too_big()
     except TimeoutError:
         raise ClientStalled(f"The body of the request did not arrive within {_READ_WITHIN_S:.0f} s.") from None
+    except ClientDisconnect:
+        raise ClientStalled("The client went away before the body of its request had arrived.") from None
     return bytes(body)
 
 
 async def read_model(request: Request, model: type[Model]) -> Model:
-    """The body as `model`. Raises `RequestValidationError` as FastAPI would, and what `read_body` raises."""
+    """The body as `model`. Raises `RequestValidationError` and `HTTPException` as FastAPI would, and what `read_body`
+    raises."""
     body = await read_body(request)
     if not body:
         raise _refused([{"type": "missing", "loc": (), "msg": "Field required", "input": None}])
     if not _is_json(request.headers):
-        raise _refused([_no_object(body.decode("utf-8", "replace")[:200])])
+        raise _refused([_no_object(body.decode("utf-8", "replace"))])
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        position = error.pos if isinstance(error, json.JSONDecodeError) else 0
-        said = error.msg if isinstance(error, json.JSONDecodeError) else "not JSON"
-        fault = {"type": "json_invalid", "loc": (position,), "msg": "JSON decode error", "input": {}}
-        raise _refused([{**fault, "ctx": {"error": said}}]) from None
+        # Not strict: base64 on Linux breaks its lines, and shells put them into the text as they are.
+        value = json.loads(body, strict=False)
+    except json.JSONDecodeError as error:
+        fault = {"type": "json_invalid", "loc": (error.pos,), "msg": "JSON decode error", "input": {}}
+        raise _refused([{**fault, "ctx": {"error": error.msg}}]) from None
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "There was an error parsing the body") from None
     if not isinstance(value, dict):
         raise _refused([_no_object(value)])
     try:
@@ -79,7 +89,19 @@ def _refused(faults: list[dict[str, object]]) -> RequestValidationError:
         place = fault["loc"]
         assert isinstance(place, tuple)
         fault["loc"] = ("body", *place)
+        fault["input"] = _shown(fault["input"])
     return RequestValidationError(faults)
+
+
+def _shown(value: object) -> object:
+    """What was sent, as an answer can hold it. JSON has no words for the numbers without end that Python reads, and
+    megabytes sent back would keep everybody waiting."""
+    try:
+        pieces = list(islice(json.JSONEncoder(allow_nan=False).iterencode(value), _MOST_PIECES_SHOWN))
+    except (ValueError, RecursionError):
+        return reprlib.repr(value)
+    is_short = len(pieces) < _MOST_PIECES_SHOWN and sum(map(len, pieces)) <= _LONGEST_SHOWN
+    return value if is_short else reprlib.repr(value)
 
 
 def _no_object(value: object) -> dict[str, object]:

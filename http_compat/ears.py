@@ -40,6 +40,11 @@ class Ears:
         self.marks_last = False
         """Whether this caller says so at all."""
 
+    @property
+    def pictures_dropped(self) -> int:
+        """Pictures of the high-refresh mode that found no room."""
+        return self._frames.dropped
+
     def withdraw(self) -> None:
         """What was said will not be answered. What the engine has heard of it stays heard; in duplex nothing is over
         for the user's words, and what waits for more is still to be heard."""

@@ -1,10 +1,9 @@
 """A generate stream as an HTTP response: each event leaves at once, and a client that goes is noticed."""
 
-import asyncio
-
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from duplex.tasks import beside
 from http_compat.reply import Reply
 from http_compat.session import HttpSession
 
@@ -31,13 +30,11 @@ class EventStream(Response):
         """Send until the reply is over or the client has gone."""
         del scope
         try:
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(self._watch(receive), name="client-gone")
+            async with beside(client_gone=self._watch(receive)):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 async for event in self._reply.events():
                     await send({"type": "http.response.body", "body": event, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
-                watch.cancel()
         finally:
             self._session.abandon(self._reply)
 

@@ -83,6 +83,8 @@ class Floor:
         self.turn_is_open = False
         if self.reply is None:
             return
+        # A stream that is kept open goes on: words of this turn must not go with the sound of the next.
+        self.reply.say_rest()
         if self.listens:
             self.reply.note_listening()
         if not self.reply.keep_open:

@@ -3,6 +3,7 @@
 The word "healthy" stands only in the answer that says so: scripts look for its letters.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,5 +50,10 @@ def judge(engines: Sequence[EngineStatus]) -> Health:
     for state, word in _WORDS.items():
         for engine in engines:
             if engine.state is state:
-                return Health(word, f"服务不可用: {engine.detail.partition(chr(10))[0] or word}")
+                return Health(word, f"服务不可用: {_reason(engine.detail) or word}")
     return Health("stopping", "服务不可用: no engine")
+
+
+def _reason(detail: str) -> str:
+    """Its first line. An engine's own output may be part of it, and may have the word that scripts look for."""
+    return re.sub("healthy", "ready", detail.partition("\n")[0], flags=re.IGNORECASE)

@@ -52,12 +52,17 @@ class Reply:
         """Duplex: say that the model chose to listen."""
         self._put(listen_event(self.narration.chunks))
 
+    def say_rest(self) -> None:
+        """Add the words that no sound was found for, if any are left."""
+        if not self.is_over and (rest := self.narration.rest()):
+            self._put(chunk_event(self.narration.number(), b"", rest))
+
     def finish(self, *, listens: bool = True) -> None:
         """The answer is over, or in duplex this caller's part of it: `listens` is false when more speech is coming."""
         if self.is_over:
             return
-        if listens and (rest := self.narration.rest()):
-            self._put(chunk_event(self.narration.number(), b"", rest))
+        if listens:
+            self.say_rest()
         self._end(listens=listens)
 
     def break_off(self) -> None:

@@ -25,6 +25,10 @@ from http_compat.work import Heard, Upload
 __all__ = ["HttpService", "break_answer", "make_router", "peer_of", "stop_answer"]
 
 
+_DECODES_AT_ONCE = 2
+"""An upload within all limits can still keep a thread busy for seconds, and others need threads too."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpService:
     """Everything the routes need, made by the composition root."""
@@ -81,6 +85,7 @@ class _Routes:
     def __init__(self, service: HttpService) -> None:
         self._service = service
         self._sessions = service.sessions
+        self._decoding = asyncio.Semaphore(_DECODES_AT_ONCE)
 
     async def health(self, request: Request) -> JSONResponse:
         """Whether calls can be served, and what a call that has begun is like."""
@@ -101,7 +106,9 @@ class _Routes:
         began_s = clock.now()
         session = self._sessions.find(peer_of(request))
         with session.join(Errand.PREFILL) as place:
-            decode_s, upload = await _decode(clock, await read_model(request, PrefillRequest))
+            asked = await read_model(request, PrefillRequest)
+            async with self._decoding:
+                decode_s, upload = await _decode(clock, asked)
             heard = await session.hear(place, upload)
         seconds = samples_to_s(len(upload.pcm or b"") // SAMPLE_BYTES, ENGINE_INPUT_RATE_HZ)
         return _heard(session, heard, seconds, decode_s, (clock.now() - began_s) * 1000)

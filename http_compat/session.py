@@ -11,7 +11,6 @@ A request never talks to the engine itself.
 
 import asyncio
 import secrets
-from dataclasses import dataclass
 from typing import assert_never
 
 from duplex.clock import Clock
@@ -25,28 +24,12 @@ from http_compat.floor import Floor, OnWav
 from http_compat.line import Errand, Line, Place
 from http_compat.reply import Reply
 from http_compat.rhythm import CallerRhythm
+from http_compat.session_limits import SessionLimits, SessionNumbers
 from http_compat.work import Answer, Hear, Heard, Upload
 
-__all__ = ["HttpSession", "SessionLimits", "Work"]
+__all__ = ["HttpSession", "Work"]
 
 Work = Hear | Answer
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """How long each kind of waiting of one session may last, and how many may wait."""
-
-    waiting_requests: int = 64
-    tail_s: float = 0.5
-    """For the end of a question whose answer was asked for already: the two are sent at the same moment."""
-    pair_s: float = 0.15
-    """The same for a second of duplex, and for callers that do not mark the end."""
-    empty_step_s: float = 0.05
-    """For the first event of a duplex step that the engine says is over."""
-    silent_steps: int = 120
-    """How many seconds of silence in a row the model may speak into while its caller waits for the end."""
-    keep_open_idle_s: float = 30.0
-    """After so long without sound, a stream that is kept open ends."""
 
 
 class HttpSession:
@@ -75,6 +58,7 @@ class HttpSession:
         self._thinks = False
         self._silent_steps = 0
         self._is_withdrawn = False
+        self._has_heard = False
         self._step_seen = asyncio.Event()
         self._answered = asyncio.Event()
         self._break_wanted = asyncio.Event()
@@ -84,6 +68,7 @@ class HttpSession:
         self._over = asyncio.Event()
         self._farewell: str | None = None
         self._active_s = clock.now()
+        self.numbers = SessionNumbers()
         self.is_stopped = False
         """Whether its caller said that the call is over, and nothing came since."""
 
@@ -109,6 +94,7 @@ class HttpSession:
 
     def open_reply(self, place: Place[Work], *, keep_open: bool = False) -> Reply:
         """The stream that the answer will go to when it is its turn."""
+        self.numbers.answers += 1
         reply = self._floor.new_reply(keep_open=keep_open)
         if place.is_broken:
             reply.break_off()
@@ -130,7 +116,9 @@ class HttpSession:
         was_heard = self._silence() or bool(asked)
         # What was said and not answered is withdrawn: a request for its answer that is on its way gets the break.
         self._is_withdrawn = not was_heard and self._ears.unanswered > 0
-        return was_heard or self._is_withdrawn
+        is_break = was_heard or self._is_withdrawn
+        self.numbers.breaks += is_break
+        return is_break
 
     def stop(self) -> bool:
         """The caller says that its call is over; it may go on nevertheless. Returns whether anything was ended."""
@@ -158,6 +146,11 @@ class HttpSession:
         return self._over.is_set()
 
     @property
+    def has_a_beat(self) -> bool:
+        """Whether its caller is expected to send every second."""
+        return self.choice.mode is Mode.DUPLEX and self._has_heard
+
+    @property
     def rests(self) -> bool:
         """Whether nothing is under way: all that was said was answered, and the answer was delivered."""
         return not (self._line or self._floor.is_taken or self._ears.unanswered)
@@ -175,12 +168,14 @@ class HttpSession:
                 await self._over.wait()
         except OmniDuplexError as error:
             self._farewell = str(error)
+            self._dismiss(error)
             raise
         finally:
-            self._over.set()
-            self._dismiss()
+            self._dismiss(NoSession("The session has ended."))
 
-    def _dismiss(self) -> None:
+    def _dismiss(self, reason: OmniDuplexError) -> None:
+        self._over.set()
+        self.numbers.pictures_dropped = self._ears.pictures_dropped
         if self._floor.reply is not None:
             self._leave(self._floor.reply)
         for place in self._line:
@@ -188,7 +183,7 @@ class HttpSession:
                 case Answer(reply):
                     self._leave(reply)
                 case Hear() as hear:
-                    hear.refuse(NoSession("The session has ended."))
+                    hear.refuse(reason)
 
     def _leave(self, reply: Reply) -> None:
         if self._farewell is None:
@@ -221,6 +216,7 @@ class HttpSession:
 
     async def _hear(self, hear: Hear) -> None:
         await self._calm.wait()
+        self._has_heard = True
         self._is_withdrawn = False
         try:
             heard = await self._ears.hear(hear.upload)

@@ -1,7 +1,8 @@
 """All HTTP sessions of one server: who has which, and who gets the next one.
 
 Old clients do not say which session they mean, so a request belongs to the session that its host opened; with several,
-to the one whose id it gives. Ids that are none of ours are passed over: the LiveKit-backed backend sends its rooms.
+to that of its connection, or to the newest. A break or a stop may name one. Ids that come with other requests are
+passed over: the LiveKit-backed backend sends those of its rooms.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from duplex.tasks import task_group
 from http_compat.choice import SessionChoice
 from http_compat.floor import OnWav
 from http_compat.policy import SessionPolicy
-from http_compat.session import HttpSession, SessionLimits
+from http_compat.session import HttpSession
+from http_compat.session_limits import SessionLimits
 from http_compat.takeover import CallFacts, must_wait_s
 
 __all__ = ["HttpSessions", "Opened", "Peer", "SessionRules"]
@@ -64,6 +66,7 @@ class _Held:
 
     session: HttpSession
     host: str
+    is_replaced: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     peers: deque[Peer] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_PEERS))
 
@@ -84,11 +87,11 @@ class HttpSessions:
         clock: Clock,
         rules: SessionRules,
         on_wav: OnWav | None = None,
-        on_end: Callable[[], None] | None = None,
+        on_end: Callable[[bool], None] | None = None,
     ) -> None:
         """`lease` gives an engine or raises `CapacityError`, `can_lease` says whether it would at once, `refusal` why
         no engine works at all. `on_end` is called
-        when a session has ended."""
+        when a session has ended, with whether another one took its place."""
         self.rules = rules
         self._lease = lease
         self._can_lease = can_lease
@@ -190,7 +193,8 @@ class HttpSessions:
         return next(reversed(by_connection or mine), None)
 
     def _replaceable(self, peer: Peer) -> _Held | None:
-        """The session that has to end for a new one. Raises `EngineBusy` when it may not."""
+        """The session that has to end for a new one: the caller's own, by its connection, or one whose call does not
+        run any more. Raises `EngineBusy` when no engine is free and none of them may end."""
         mine = next((held for held in reversed(self._held.values()) if peer in held.peers), None)
         if mine is not None and peer[1]:
             return mine
@@ -212,10 +216,9 @@ class HttpSessions:
 
     def _facts(self, held: _Held, peer: Peer | None) -> CallFacts:
         return CallFacts(
-            is_own=False,
             is_same_host=peer is not None and peer[0] == held.host,
             is_stopped=held.session.is_stopped,
-            is_duplex=held.session.choice.mode is Mode.DUPLEX,
+            has_a_beat=held.session.has_a_beat,
             rests=held.session.rests,
             idle_s=held.session.idle_s(),
         )
@@ -260,7 +263,7 @@ class HttpSessions:
                 self._held.pop(held.session.id, None)
                 held.ended.set()
                 if self._on_end is not None:
-                    self._on_end()
+                    self._on_end(held.is_replaced)
 
     async def _converse(self, session: HttpSession) -> None:
         began_s = self._clock.now()
@@ -270,10 +273,18 @@ class HttpSessions:
         finally:
             # Nobody may find it while its engine is drained, which can take long.
             self._held.pop(session.id, None)
-            log.info("http session %s ends after %.1f s", session.id, self._clock.now() - began_s)
+            log.info(
+                "http session %s ends after %.1f s: %d answers, %d breaks, %d pictures dropped",
+                session.id,
+                self._clock.now() - began_s,
+                session.numbers.answers,
+                session.numbers.breaks,
+                session.numbers.pictures_dropped,
+            )
 
     async def _end(self, held: _Held, farewell: str | None) -> None:
         """End a session and wait until its engine is free again."""
+        held.is_replaced = True
         held.session.end(farewell)
         await held.ended.wait()
 

@@ -27,14 +27,12 @@ _ASK_AGAIN_S = 5.0
 class CallFacts:
     """What is known of the session that exists, as the one who asks sees it."""
 
-    is_own: bool
-    """The request came on a connection that the session's own requests came on."""
     is_same_host: bool
-    """It came from the same host."""
+    """The request comes from the host that opened it."""
     is_stopped: bool
     """The caller said that the call is over."""
-    is_duplex: bool
-    """Its caller sends every second, whether anything is said or not."""
+    has_a_beat: bool
+    """Its caller sends every second, whether anything is said or not: duplex, once something was heard."""
     rests: bool
     """All that was said was answered and delivered."""
     idle_s: float
@@ -43,13 +41,13 @@ class CallFacts:
 
 def must_wait_s(policy: SessionPolicy, facts: CallFacts) -> float | None:
     """None when the session may be replaced now, else when to ask again, in seconds."""
-    if facts.is_own or facts.is_stopped or policy is SessionPolicy.TAKEOVER:
+    if facts.is_stopped or policy is SessionPolicy.TAKEOVER:
         return None
     if policy is SessionPolicy.REJECT:
         return _ASK_AGAIN_S
     patience_s = IDLE_S
     if facts.is_same_host and facts.rests:
-        patience_s = _BEAT_S if facts.is_duplex else 0.0
+        patience_s = _BEAT_S if facts.has_a_beat else 0.0
     if facts.idle_s >= patience_s:
         return None
     return _ASK_AGAIN_S if facts.idle_s == 0.0 else float(max(1, math.ceil(patience_s - facts.idle_s)))

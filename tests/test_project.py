@@ -178,7 +178,7 @@ def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("node", "sentence"),
     [
-        (None, "The tests need Node.js 18 or newer and Chromium"),
+        (None, "The tests need Node.js 18 or newer, Chromium"),
         ("v16.1.0", "The tests need Node.js 18 or newer, and 'node' is v16.1.0."),
     ],
 )
@@ -222,6 +222,7 @@ def some_tools(folder: Path) -> None:
     """A place without apt-get and without node, to be the whole PATH."""
     executable(folder / "id", "echo 1000")
     executable(folder / "chromium", "exit 0")
+    executable(folder / "curl", "exit 0")
     # Make asks for the stamp of .venv before it does anything.
     executable(folder / "cat", "exit 0")
 

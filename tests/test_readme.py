@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from duplex import log
 from duplex.conversation_settings import ConversationSettings
+from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.process import OutputTail
@@ -24,10 +27,18 @@ from duplex.messages import BreakReason
 from duplex.outbox import Outbox
 from duplex.session import SessionLimits
 from duplex.turns import TABLE
+from http_compat import body, wav_timing
+from http_compat.frames import MOST_KEPT_FRAMES
+from http_compat.intake import _LEAST_BYTES
+from http_compat.reply import LONGEST_WAITING_S
+from http_compat.routes import _DECODES_AT_ONCE
+from http_compat.session import SessionLimits as HttpSessionLimits
+from http_compat.sessions import _REMEMBERED_PEERS
 from realtime import endpoint
 from realtime.endpoint import CLOSE_CODES
 from realtime.events import ClientEvent, parse
 from realtime.options import parse_options
+from tests.http_compat.node import Node, running_node
 from tests.speech import silence, speech
 from web import app, cli
 from web.settings import OPTIONS, Settings
@@ -74,13 +85,16 @@ def test_every_link_into_the_project_leads_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith("https://") or (path.parent / target).exists(), target
-    for name in re.findall(r"\bdocs/[a-z]+\.md\b", text):
+    headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines()}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+    for name in re.findall(r"\bdocs/[a-z-]+\.md\b", text):
         assert (ROOT / name).exists(), name
 
 
 def test_the_documents_named_in_the_code_exist() -> None:
-    sources = [path for folder in ("duplex", "realtime", "web") for path in (ROOT / folder).rglob("*.py")]
-    names = {name for path in sources for name in re.findall(r"\bdocs/[a-z]+\.md\b", path.read_text(encoding="utf-8"))}
+    folders = ("duplex", "realtime", "http_compat", "web")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    names = {name for path in sources for name in re.findall(r"\bdocs/[a-z-]+\.md\b", path.read_text(encoding="utf-8"))}
     assert names
     for name in names:
         assert (ROOT / name).exists(), name
@@ -146,28 +160,45 @@ def parrot_server(tmp_path: Path) -> Iterator[str]:
             process.kill()
 
 
-def client_lines() -> str:
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def python_lines(part: str) -> str:
+    """The one Python block of the README that contains this."""
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if part in block]
     return str(block)
+
+
+def client_lines() -> str:
+    return python_lines("websockets.connect")
+
+
+def quiet_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
+
+
+def write_question(path: Path, pcm: bytes) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(pcm)
+
+
+def read_answer(path: Path) -> npt.NDArray[np.float64]:
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
 
 
 def test_the_client_of_the_readme_hears_its_own_words(tmp_path: Path) -> None:
     client = tmp_path / "client.py"
     client.write_text(client_lines(), encoding="utf-8")
     question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
-    with wave.open(str(question), "wb") as file:
-        file.setparams((1, 2, 16_000, 0, "NONE", ""))
-        file.writeframes(silence(0.3) + speech(2.0))
-    environ = {name: value for name, value in os.environ.items() if "PROXY" not in name.upper()}
+    write_question(question, silence(0.3) + speech(2.0))
+    environ = quiet_environment()
     with parrot_server(tmp_path) as address:
         (url,) = re.findall(r'url="([^"]+)"', client_lines())
         url = url.replace("127.0.0.1:9060", address)
         command = [sys.executable, str(client), str(question), str(answer), url]
         done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    with wave.open(str(answer)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
-        heard = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+    heard = read_answer(answer)
     loud_s = np.count_nonzero(np.abs(heard) > 500) / 24_000
     assert len(heard) / 24_000 > 2.0, "the words are played back whole"
     assert loud_s > 1.0
@@ -176,6 +207,68 @@ def test_the_client_of_the_readme_hears_its_own_words(tmp_path: Path) -> None:
 def test_the_client_is_as_short_as_promised() -> None:
     assert len([line for line in client_lines().splitlines() if line]) <= 15
     compile(client_lines(), "client.py", "exec")
+
+
+# --- the HTTP examples
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with running_node(mode="--duplex") as node:
+        yield node
+
+
+def on_ports_of(node: Node, text: str) -> str:
+    """An example, for the ports of a server of ours."""
+    changed = text.replace(":9060", f":{node.port}").replace(":9061", f":{node.port + 1}")
+    assert changed != text
+    return changed
+
+
+def test_the_shell_lines_have_a_conversation(node: Node, tmp_path: Path) -> None:
+    (block,) = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+    write_question(tmp_path / "question.wav", speech(5.0))
+    # Behind each answer a new line, to tell them apart; and an HTTP error is one.
+    (tmp_path / ".curlrc").write_text('silent\nshow-error\nfail\nnoproxy = "*"\nwrite-out = "\\n"\n', encoding="ascii")
+    script = ["sh", "-e", "-u", "-c", on_ports_of(node, block)]
+    environ = {**quiet_environment(), "CURL_HOME": str(tmp_path)}
+    done = subprocess.run(script, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    answers = [json.loads(line) for line in lines if not line.startswith("data: ")]
+    assert len(answers) == len(re.findall(r"^ *curl ", block, re.MULTILINE)) - 1
+    health, control_health, opened, heard, broken, stopped = answers
+    assert (health["status"], control_health["status"]) == ("healthy", "healthy")
+    assert (opened["success"], opened["msg_type"], opened["duplex_mode"]) == (True, 1, False)
+    assert (heard["success"], heard["audio_duration_seconds"]) == (True, 5.0)
+    assert "".join(event["chunk_data"].get("text", "") for event in events[:-1]).startswith("I heard 5.0 s")
+    assert events[-1] == {"done": True}
+    assert (broken["state"], broken["cpp_break"]) == ("break", False)
+    assert stopped["session_id"] == opened["session_id"]
+
+
+@pytest.mark.parametrize(
+    ("part", "printed"), [('"duplex_mode": False', "I heard 2.0 s of speech"), ('"duplex_mode": True', "")]
+)
+def test_the_python_callers_hear_their_own_words(node: Node, tmp_path: Path, part: str, printed: str) -> None:
+    program = tmp_path / "caller.py"
+    program.write_text(python_lines(part), encoding="utf-8")
+    (url,) = re.findall(r'url="([^"]+)"', program.read_text(encoding="utf-8"))
+    write_question(tmp_path / "question.wav", speech(2.0))
+    command = [sys.executable, str(program), "question.wav", "answer.wav", on_ports_of(node, url)]
+    done = subprocess.run(command, cwd=tmp_path, env=quiet_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(printed)
+    heard = read_answer(tmp_path / "answer.wav")
+    assert len(heard) / 24_000 > 2.0, "the words are played back whole"
+    assert np.count_nonzero(np.abs(heard) > 500) / 24_000 > 1.0
+
+
+def test_the_ports_are_those_of_the_settings() -> None:
+    ports = [int(row[0].split()[0]) for row in table(README, "port")]
+    settings = Settings()
+    assert ports == [settings.server.port, settings.control_port, settings.engine_port]
 
 
 def test_the_protocol_takes_ten_lines() -> None:
@@ -289,6 +382,10 @@ def _default(function: object, name: str) -> object:
     return defaults[name]
 
 
+def _intake_s(mode: Mode) -> float:
+    return _LEAST_BYTES[mode] / 2 / ENGINE_INPUT_RATE_HZ
+
+
 LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits()
 
 
@@ -311,6 +408,21 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
             f"{_default(OutputTail.__init__, 'lines')} lines of {_default(OutputTail.__init__, 'line_bytes')} bytes",
         ),
         ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
+        ("(`read_body`)", f"{body.LARGEST_BODY_BYTES // 2**20} MiB; {body._READ_WITHIN_S:.0f} s to arrive"),
+        ("(`Line`)", f"{HttpSessionLimits().waiting_requests} requests"),
+        ("uploads being decoded", f"{_DECODES_AT_ONCE} uploads"),
+        (
+            "(`Intake`)",
+            f"{_intake_s(Mode.SIMPLEX) * 1000:.0f} ms in simplex, {_intake_s(Mode.DUPLEX):.0f} s in duplex",
+        ),
+        ("(`FrameStacks`)", f"{MOST_KEPT_FRAMES} pictures"),
+        ("(`Reply`)", f"{LONGEST_WAITING_S:.0f} s"),
+        ("connections remembered", f"{_REMEMBERED_PEERS} connections"),
+        (
+            "(`WavTimingLog`)",
+            f"{wav_timing._WAITING_PIECES} pieces of text; {wav_timing._LARGEST_BYTES // 2**20} MB in the file",
+        ),
+        ("printed on stdout", f"{log._WAITING_LINES} lines"),
     ],
 )
 def test_the_bound_of_the_queue_is_the_one_of_the_code(row: str, bound: str) -> None:

@@ -57,7 +57,7 @@ _PAGE_HEADERS = {
 
 def create_app(settings: Settings, pool: EnginePool, service: HttpService) -> FastAPI:
     """Every route of the main port, over engines and HTTP sessions that somebody else keeps running."""
-    app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None)
+    app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(make_router(_realtime_service(settings, pool, service)))
     app.include_router(make_http_router(service))
     app.add_exception_handler(OmniDuplexError, refuse)

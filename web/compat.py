@@ -22,11 +22,13 @@ from http_compat.routes import HttpService
 from http_compat.sessions import HttpSessions, SessionRules
 from http_compat.wav_timing import StopReason, WavTimingLog
 from realtime.access import Access
-from web.settings import Settings, SettingsError
+from web.settings import Settings
 
 __all__ = ["http_service", "registered"]
 
 _log = logging.getLogger(__name__)
+
+_ADDRESS_AGAIN_S = 10.0
 
 
 @contextlib.asynccontextmanager
@@ -70,31 +72,37 @@ async def http_service(
 
 @contextlib.asynccontextmanager
 async def registered(settings: Settings, port: int, service: HttpService) -> AsyncIterator[None]:
-    """Registered with the backend while the body runs, when the settings name one. Without one nothing is called.
-
-    Raises `SettingsError` when this machine has no address that the backend could be told.
-    """
-    url = settings.registration.url
-    if url is None:
+    """Registered with the backend while the body runs, when the settings name one. Without one nothing is called."""
+    if settings.registration.url is None:
         yield
         return
-    try:
-        ip = await asyncio.to_thread(advertised_ip, url, settings.registration.advertise_ip)
-    except OSError as error:
-        raise SettingsError(str(error)) from None
+    async with beside(registration=_stay_registered(settings, settings.registration.url, port, service)):
+        yield
+
+
+async def _stay_registered(settings: Settings, url: str, port: int, service: HttpService) -> None:
+    ip = await _own_address(url, settings.registration.advertise_ip)
     if _is_loopback(settings.server.host) and not _is_loopback(ip):
         _log.warning(
             "Registering %s, but listening on %s: the backend cannot call. Give --host.", ip, settings.server.host
         )
     async with httpx.AsyncClient(trust_env=False) as client:
-        registrar = Registrar(
+        await Registrar(
             url=url,
             node=Node(ip, port, settings.conversation.mode),
             can_serve=lambda: service.health().is_serving,
             client=client,
-        )
-        async with beside(registrar=registrar.run()):
-            yield
+        ).run()
+
+
+async def _own_address(url: str, chosen: str | None) -> str:
+    """The address to tell the backend. Its name or the way to it may not be there yet."""
+    while True:
+        try:
+            return await asyncio.to_thread(advertised_ip, url, chosen)
+        except OSError as error:
+            _log.warning("%s", error)
+        await asyncio.sleep(_ADDRESS_AGAIN_S)
 
 
 class _TimingLog:
@@ -108,9 +116,9 @@ class _TimingLog:
         if self._log is not None:
             self._log.wav(sound.name, sound.made_s, time.time(), seconds)
 
-    def end_session(self) -> None:
+    def end_session(self, is_replaced: bool) -> None:
         if self._log is not None:
-            self._log.stop(StopReason.SESSION_STOPPED)
+            self._log.stop(StopReason.NEW_SESSION if is_replaced else StopReason.SESSION_STOPPED)
 
     def close(self) -> None:
         if self._log is not None:

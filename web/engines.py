@@ -96,7 +96,7 @@ async def open_engines(
                 base_url=base_url,
                 output_dir=dirs.output_dir,
                 input_dir=dirs.input_dir,
-                init=spec.init or parrot,
+                init=replace(spec.init or parrot, is_child=spec.url is None),
                 client=client,
                 watcher=watcher,
                 clock=clock,

@@ -123,6 +123,7 @@ class LlamaServerEngine:
         Raises InvalidEvent for an image that is none, EngineError when the engine cannot go on.
         """
         mode = self._check()
+        self._setup.touch()
         with self._failing():
             if mode is Mode.SIMPLEX and not self._feed.is_open:
                 await self._open_round()
@@ -134,6 +135,7 @@ class LlamaServerEngine:
         mode = self._check()
         if not self._mailbox.has_room:
             raise RuntimeError("nobody reads the engine's events")
+        self._setup.touch()
         with self._failing():
             breaks = self._breaks
             decoded = await self._decode_once(mode, breaks)
@@ -148,6 +150,7 @@ class LlamaServerEngine:
         """End the response and wait until nothing of it can arrive. May be called while `decode` runs; in duplex
         `prefill` may go on meanwhile."""
         self._check()
+        self._setup.touch()
         self._breaks += 1
         is_broken = self._pump is not None and self._pump.is_active
         if self._pump is not None and is_broken:

@@ -24,20 +24,33 @@ class OmniSetup:
         self._voice = input_dir / "voice.wav"
         self._limits = limits
         self._ready_mode: Mode | None = None
+        self._untouched: EngineSession | None = None
 
     def distrust(self) -> None:
         """The process may be dead or replaced: initialise it next time."""
         self._ready_mode = None
+        self._untouched = None
+
+    def touch(self) -> None:
+        """The context is about to be used, and is not empty any more."""
+        self._untouched = None
 
     async def prepare(self, session: EngineSession) -> bool:
         """An empty context for `session`. True when every model was loaded anew, vocoder included.
 
+        A child of ours is not called when its last session wished for the same and used nothing of it: the prompt
+        stands already.
+
         Changing the mode, and a process that does not know us, take the long way. Raises EngineStartFailed when that
         fails: the process has then freed what it still needs and must be restarted.
         """
+        if self._init.is_child and self._untouched == session:
+            return False
+        self._untouched = None
         if session.voice is not None:
             await asyncio.to_thread(self._voice.write_bytes, session.voice)
         if self._ready_mode is session.mode and await self.empty(session):
+            self._untouched = session
             return False
         body = init_body(self._init, mode=session.mode, output_dir=self._output_dir, voice=self._wanted(session))
         self._ready_mode = None
@@ -49,6 +62,7 @@ class OmniSetup:
         if not session.vision:
             # omni_init must ask for vision, or it would not be loaded for the sessions to come.
             await self.empty(session)
+        self._untouched = session
         return True
 
     async def empty(self, session: EngineSession) -> bool:

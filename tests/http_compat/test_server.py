@@ -19,6 +19,7 @@ from PIL import Image
 from duplex.engine.base import Mode
 from tests.http_compat.backend import Call
 from tests.http_compat.node import Node, running_node
+from tests.realtime.server import peer
 from tests.speech import silence, speech
 
 RATE_HZ = 16_000
@@ -507,6 +508,22 @@ async def test_small_pieces_under_a_stream_that_is_kept_open(node: Node) -> None
     events = [json.loads(message.removeprefix("data: ")) for message in text.split("\n\n") if message]
     assert events[-1] == BREAK
     assert hears(sound(events), question[: 2 * 32_000]) > 0.9
+
+
+async def test_a_websocket_call_takes_the_engine_of_a_session_that_is_over_and_of_no_other(node: Node) -> None:
+    await asyncio.to_thread(begin, node)
+    address, simplex = node.url.removeprefix("http://"), "?audio=binary&conversation=simplex"
+    async with peer(address, simplex) as refused:
+        assert await refused.closed() == 1013
+    async with aiohttp.ClientSession() as client, client.post(f"{node.control_url}/omni/stop") as stopped:
+        assert stopped.ok
+    async with peer(address, simplex) as call:
+        await call.until("session.created")
+        busy = await asyncio.to_thread(post, node, "init_sys_prompt")
+        assert busy.status_code == 503
+        assert "retry-after" in busy.headers
+        health = await asyncio.to_thread(requests.get, f"{node.control_url}/health", timeout=10)
+        assert health.status_code == 200, "a node in a call is a healthy one"
 
 
 # --- engines that fail

@@ -15,7 +15,8 @@ from duplex.errors import EngineBusy, EngineExited, InvalidEvent, NoSession
 from http_compat.choice import SessionChoice
 from http_compat.line import Errand
 from http_compat.reply import Reply
-from http_compat.session import HttpSession, SessionLimits
+from http_compat.session import HttpSession
+from http_compat.session_limits import SessionLimits
 from http_compat.work import Heard, Upload
 from tests.duplex.fake_engine import FakeEngine, answer
 from tests.speech import silence, speech
@@ -318,7 +319,7 @@ async def test_the_engine_dies_in_an_answer() -> None:
     engine.emit(EngineExited("the engine was killed"))
     await stream.whole()
     assert stream.events[-2:] == [{"error": "the engine was killed"}, {"done": True}]
-    with pytest.raises(NoSession):
+    with pytest.raises(EngineExited):
         await waiting
     with pytest.raises(EngineExited):
         await running

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from duplex.engine.base import Engine, EngineSession, EngineText, Mode
+from duplex.engine.base import Engine, EngineListen, EngineSession, EngineText, Mode
 from duplex.errors import EngineBusy, EngineExited, EngineNotReady, EngineStartFailed, NoSession
 from http_compat.choice import SessionChoice
 from http_compat.line import Errand
 from http_compat.policy import SessionPolicy
-from http_compat.session import HttpSession, SessionLimits
+from http_compat.session import HttpSession
+from http_compat.session_limits import SessionLimits
 from http_compat.sessions import HttpSessions, Peer, SessionRules
 from http_compat.work import Upload
 from tests.duplex.fake_engine import FakeEngine, answer
@@ -41,7 +42,7 @@ class House:
     clock: HandClock = field(default_factory=HandClock)
     is_broken: bool = False
     leased: list[FakeEngine] = field(default_factory=list)
-    ended: int = 0
+    ended: list[bool] = field(default_factory=list)
 
     def sessions(self, policy: SessionPolicy) -> HttpSessions:
         return HttpSessions(
@@ -53,8 +54,8 @@ class House:
             on_end=self.count_end,
         )
 
-    def count_end(self) -> None:
-        self.ended += 1
+    def count_end(self, is_replaced: bool) -> None:
+        self.ended.append(is_replaced)
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Engine]:
@@ -158,7 +159,7 @@ async def test_a_call_that_was_idle_for_half_a_minute_gives_way_and_its_caller_i
         assert sessions.find(BOB) is bob
         with pytest.raises(NoSession):
             sessions.find(ALICE)
-        assert built.ended == 1
+        assert built.ended == [True]
 
 
 async def test_an_answer_that_is_being_given_is_never_idle() -> None:
@@ -223,11 +224,19 @@ async def test_a_host_that_begins_again_after_its_answer_is_the_same_caller() ->
 async def test_a_duplex_call_that_rests_between_two_seconds_still_runs() -> None:
     async with house() as (built, sessions):
         await open_for(sessions, ALICE, SessionChoice(Mode.DUPLEX))
+        alice = await open_for(sessions, ALICE_AGAIN, SessionChoice(Mode.DUPLEX))
+        built.leased[0].script = [[EngineListen()]]
+        await ask(alice)
+        with alice.join(Errand.GENERATE) as place:
+            reply = alice.open_reply(place)
+        async for _ in reply.events():
+            pass
+        await until(lambda: alice.rests)
         built.clock.now_s += 1
         with pytest.raises(EngineBusy):
-            await sessions.open(SIMPLEX, ALICE_AGAIN)
+            await sessions.open(SIMPLEX, ALICE)
         built.clock.now_s += 1
-        await open_for(sessions, ALICE_AGAIN)
+        await open_for(sessions, ALICE)
 
 
 async def test_behind_a_proxy_connections_say_nothing() -> None:

@@ -43,7 +43,7 @@ class HandClock:
 class Bench:
     """The adapter on a scripted engine."""
 
-    def __init__(self, folder: Path, limits: EngineLimits) -> None:
+    def __init__(self, folder: Path, limits: EngineLimits, *, is_child: bool = False) -> None:
         self.output_dir, self.input_dir = folder / "out", folder / "in"
         self.output_dir.mkdir()
         self.input_dir.mkdir()
@@ -53,7 +53,7 @@ class Bench:
             base_url="http://127.0.0.1:1/",
             output_dir=self.output_dir,
             input_dir=self.input_dir,
-            init=OmniInit(model_dir=folder, tts_bin_dir=folder / "tts"),
+            init=OmniInit(model_dir=folder, tts_bin_dir=folder / "tts", is_child=is_child),
             client=self.llama.client(),
             watcher=PollingWatcher(),
             clock=self.clock,
@@ -165,6 +165,19 @@ async def test_an_image_alone(bench: Bench) -> None:
     assert [body["cnt"] for body in bodies] == [0, 1, 1]
     assert [bool(body["audio_path_prefix"]) for body in bodies] == [False, False, True]
     assert [body.get("max_slice_nums") for body in bodies] == [2, 1, None]
+
+
+async def test_a_prompt_that_nothing_was_said_to_is_not_built_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, EngineLimits(settle_ms=0), is_child=True)
+    for session in (SIMPLEX, SIMPLEX, DUPLEX, DUPLEX):
+        await bench.engine.begin(session)
+        await bench.engine.finish()
+    assert bench.llama.names() == ["omni_init", "omni_init"]
+    await bench.engine.begin(DUPLEX)
+    await bench.engine.prefill(SECOND)
+    for session in (DUPLEX, DUPLEX, EngineSession(Mode.DUPLEX, voice=b"RIFF")):
+        await bench.engine.begin(session)
+    assert bench.llama.names()[2:] == ["prefill", "update_session_config", "update_session_config"]
 
 
 async def test_a_process_that_has_forgotten_us_is_initialised(bench: Bench) -> None:
