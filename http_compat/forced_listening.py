@@ -4,7 +4,7 @@ So it is made to listen: it hears every second and is not asked what it thinks, 
 The same as the conversation of the WebSocket does, on the seconds that HTTP callers send.
 """
 
-from duplex.audio import Framer
+from duplex.audio import SAMPLE_BYTES, Framer
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 from duplex.vad import VAD_FRAME_BYTES, FloorGatedDetector, GateMoment, VadGate, VadSettings
 
@@ -51,7 +51,7 @@ class ForcedListening:
         """What the model hears: 16-bit mono PCM at `ENGINE_INPUT_RATE_HZ`, all of it, on or off."""
         events = [event for frame in self._framer.push(pcm) for event in self._gate.push(frame)]
         if self._gate.open:
-            self._spoken_samples += len(pcm) // 2
+            self._spoken_samples += len(pcm) // SAMPLE_BYTES
         has_ended = any(event.moment is GateMoment.RELEASE for event in events) and not self._gate.open
         if has_ended or self._spoken_samples >= _LIMIT_SAMPLES:
             self._is_on = False

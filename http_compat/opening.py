@@ -62,17 +62,17 @@ async def choose(request: InitRequest, default_mode: Mode) -> Opening:
 
 async def _voice(request: InitRequest, mode: Mode) -> tuple[bytes | None, tuple[str, ...]]:
     """The voice reference as a WAV, or why the one that was given is not used. A wrong one costs no call."""
-    upload = request.timbreBase64 or request.voice
+    name, upload = ("timbreBase64", request.timbreBase64) if request.timbreBase64 else ("voice", request.voice)
     if not upload:
         return None, ()
     if mode is Mode.SIMPLEX:
-        return None, ("timbreBase64: the engine imitates a given voice in duplex only",)
+        return None, (f"{name}: the engine imitates a given voice in duplex only",)
     try:
         pcm = await asyncio.to_thread(decode_audio, upload.rpartition(",")[2])
     except InvalidAudio as error:
-        return None, (f"timbreBase64: {error}",)
+        return None, (f"{name}: {error}",)
     if not pcm:
-        return None, ("timbreBase64: it holds no sound",)
+        return None, (f"{name}: it holds no sound",)
     return write_wav(pcm[:_LONGEST_VOICE_BYTES], rate_hz=ENGINE_INPUT_RATE_HZ), ()
 
 

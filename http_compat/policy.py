@@ -6,7 +6,7 @@ __all__ = ["SessionPolicy"]
 
 
 class SessionPolicy(enum.StrEnum):
-    """Who gives way when every engine is taken. A call that has ended gives way always."""
+    """Who gives way when every engine is taken. A call that was stopped gives way always."""
 
     IDLE = "idle"
     """The call that runs, once nothing happened in it for half a minute."""

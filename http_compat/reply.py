@@ -31,7 +31,7 @@ class Reply:
         self._events: deque[tuple[bytes, float]] = deque()
         self._news = asyncio.Event()
         self._waiting_s = 0.0
-        self.sent_s = 0.0
+        self.sound_s = 0.0
         """Seconds of sound put into it so far."""
         self.is_over = False
 
@@ -44,7 +44,7 @@ class Reply:
         """Add a piece of sound and the words for it; returns its length in seconds."""
         seconds = samples_to_s(len(pcm) // SAMPLE_BYTES, ENGINE_OUTPUT_RATE_HZ)
         if not self.is_over:
-            self.sent_s += seconds
+            self.sound_s += seconds
             self._put(chunk_event(self.narration.number(), pcm, self.narration.words()), seconds)
         return seconds
 
@@ -102,7 +102,7 @@ class Reply:
         if self._mode is Mode.SIMPLEX:
             self._put(done_event())
         else:
-            self._put(turn_done_event(listens=listens, chunks=self.narration.chunks, seconds=self.sent_s))
+            self._put(turn_done_event(listens=listens, chunks=self.narration.chunks, seconds=self.sound_s))
         self.is_over = True
 
     def _forget(self) -> None:

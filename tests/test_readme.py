@@ -32,7 +32,7 @@ from http_compat.frames import MOST_KEPT_FRAMES
 from http_compat.intake import _LEAST_BYTES
 from http_compat.reply import LONGEST_WAITING_S
 from http_compat.routes import _DECODES_AT_ONCE
-from http_compat.session import SessionLimits as HttpSessionLimits
+from http_compat.session_limits import SessionLimits as HttpSessionLimits
 from http_compat.sessions import _REMEMBERED_PEERS
 from realtime import endpoint
 from realtime.endpoint import CLOSE_CODES

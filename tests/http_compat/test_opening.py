@@ -141,7 +141,7 @@ async def test_every_reason_is_told_at_once() -> None:
         {"voice": "?", "language": "de", "task_prompt_text": "a", "assistant_prompt": "b", "use_tts": False}
     )
     assert [reason.partition(":")[0] for reason in opened.ignored] == [
-        "timbreBase64",
+        "voice",
         "language",
         "task_prompt_text",
         "assistant_prompt",

@@ -116,7 +116,7 @@ async def test_an_answer_in_simplex() -> None:
     reply.narration.say("Good ")
     reply.narration.say("day.")
     assert reply.speak(SECOND) == 1.0
-    assert reply.sent_s == 1.0
+    assert reply.sound_s == 1.0
     reply.finish()
     first, rest, end = await read(reply)
     assert (first["chunk_idx"], first["chunk_data"]["text"]) == (0, "Good ")
@@ -179,7 +179,7 @@ async def test_after_its_end_nothing_more_is_taken(mode: Mode, end: str) -> None
     for number, operation in enumerate(("speak", "listen", "part", "finish", "break", "fail")):
         perform(reply, operation, number)
     assert await read(reply) == await read(untouched)
-    assert reply.sent_s == 1.0
+    assert reply.sound_s == 1.0
     assert reply.narration.chunks == untouched.narration.chunks
 
 
@@ -224,4 +224,4 @@ async def test_what_was_read_does_not_wait() -> None:
         reply.speak(SECOND)
         await anext(events)
         assert not reply.is_stalled
-    assert reply.sent_s == 2 * LONGEST_WAITING_S
+    assert reply.sound_s == 2 * LONGEST_WAITING_S
