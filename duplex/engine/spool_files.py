@@ -26,6 +26,7 @@ class SpoolFiles:
     def __init__(self, root: Path, *, is_round: bool) -> None:
         """`root` holds `tts_wav` and `llm_debug`. `is_round`: each group has its own folder in `llm_debug`."""
         self.wav_dir = root / "tts_wav"
+        self._wav_dir = str(self.wav_dir)
         self._debug_dir = root / "llm_debug"
         self._is_round = is_round
 
@@ -36,23 +37,26 @@ class SpoolFiles:
     def names(self) -> set[str]:
         """The names in the WAV directory."""
         try:
-            return {path.name for path in self.wav_dir.iterdir()}
+            # Not pathlib, here and below: every piece of sound waits for this, and system calls are most of its way.
+            return set(os.listdir(self._wav_dir))  # noqa: PTH208
         except FileNotFoundError:
             return set()
 
     def read(self, name: str) -> bytes:
-        """The bytes of a WAV as they are now; none when it is gone."""
-        try:
-            return (self.wav_dir / name).read_bytes()
-        except FileNotFoundError:
-            return b""
+        """The bytes of a file of the WAV directory as they are now; none when it is gone."""
+        return self.read_dated(name)[0]
 
-    def written_s(self, name: str) -> float:
-        """When a file of the WAV directory was last written, in seconds of the epoch; 0 when it is gone."""
+    def read_dated(self, name: str) -> tuple[bytes, float]:
+        """The same, and when it was last written, in seconds of the epoch; 0 when it is gone."""
         try:
-            return (self.wav_dir / name).stat().st_mtime
+            handle = os.open(f"{self._wav_dir}{os.sep}{name}", os.O_RDONLY)
         except FileNotFoundError:
-            return 0.0
+            return b"", 0.0
+        try:
+            status = os.fstat(handle)
+            return os.read(handle, status.st_size), status.st_mtime
+        finally:
+            os.close(handle)
 
     def remove(self, name: str) -> None:
         """Unlink a file of the WAV directory."""

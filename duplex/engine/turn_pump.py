@@ -21,6 +21,8 @@ __all__ = ["TurnPump"]
 
 _log = logging.getLogger(__name__)
 
+_LEAVES_WITHIN_S = 0.001
+
 
 class TurnPump:
     """One spool directory: a simplex round's, or duplex's for a whole conversation.
@@ -65,6 +67,7 @@ class TurnPump:
         self._groups = 0
         self._has_sound = False
         self._spent_groups: list[int] = []
+        self._spent_wavs: list[str] = []
 
     @property
     def is_active(self) -> bool:
@@ -123,6 +126,7 @@ class TurnPump:
         self._end.drain(self._clock.now())
         before = self._spool.expected
         self._scan()
+        self._remove_spent()
         self._files.remove(DONE_FLAG)
         self._end.close()
         if self._spool.expected != before:
@@ -136,10 +140,15 @@ class TurnPump:
         self._watch = self._watcher.watch(self._files.wav_dir)
         try:
             while not self._is_abandoned and not self._is_over():
+                if self._spent_wavs:
+                    # What was read is on its way to somebody; the files can wait until it has left.
+                    await asyncio.sleep(_LEAVES_WITHIN_S)
+                    self._remove_spent()
                 if self._spent_groups:
                     await self._trim_groups()
                 await self._watch.wait()
         finally:
+            self._remove_spent()
             self._is_active = False
             self._watch.close()
             self._watch = None
@@ -180,11 +189,17 @@ class TurnPump:
         return has_text and not self._has_sound
 
     def _scan(self) -> None:
+        self._remove_spent()
         names = self._files.names()
         if self._spool.has_gap(names):
             names |= self._files.names()
         self._account_tokens(names)
+        if self._mender.is_waiting:
+            self._look_at_text()
+        self._take_files(names)
         self._look_at_text()
+
+    def _take_files(self, names: set[str]) -> None:
         flag = self._files.flag() if DONE_FLAG in names else None
         while True:
             if flag is not None and self._spool.is_done(flag, names):
@@ -196,7 +211,7 @@ class TurnPump:
             names.discard(wav.name)
 
     def _take_wav(self, wav: NextWav) -> bool:
-        audio = self._read(wav)
+        audio, made_s = self._read(wav)
         if audio is None:
             return False
         self._partial_bytes = 0
@@ -208,29 +223,35 @@ class TurnPump:
         now = self._clock.now()
         self._pace.receive_wav(now)
         self._ledger.receive_wav()
-        made_s = self._files.written_s(wav.name)
-        self._files.remove(wav.name)
+        self._spent_wavs.append(wav.name)
         self._end.receive_file(now, is_audio=True)
         pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)
         if pcm:
             self._mailbox.put(EngineAudio(pcm, wav.name, made_s))
         return True
 
-    def _read(self, wav: NextWav) -> WavAudio | None:
-        content = self._files.read(wav.name)
+    def _remove_spent(self) -> None:
+        """Before the next look, so that whatever is there then is new."""
+        spent, self._spent_wavs = self._spent_wavs, []
+        for name in spent:
+            self._files.remove(name)
+
+    def _read(self, wav: NextWav) -> tuple[WavAudio | None, float]:
+        """What the file holds, None while it is not whole, and when it was written."""
+        content, made_s = self._files.read_dated(wav.name)
         try:
             audio = read_wav(content, torn=wav.closed)
         except IncompleteWav:
             if wav.closed:
                 _log.warning("the engine left %s without a header; it is skipped", wav.name)
-                return WavAudio(b"", ENGINE_OUTPUT_RATE_HZ, 1)
+                return WavAudio(b"", ENGINE_OUTPUT_RATE_HZ, 1), made_s
             if len(content) != self._partial_bytes:
                 self._partial_bytes = len(content)
                 self._end.receive_file(self._clock.now())
-            return None
+            return None, made_s
         if audio.rate_hz != ENGINE_OUTPUT_RATE_HZ or audio.channels != 1:
             raise EngineRefused(f"the engine's audio has {audio.rate_hz} Hz and {audio.channels} channels")
-        return audio
+        return audio, made_s
 
     def _take_flag(self) -> None:
         self._files.remove(DONE_FLAG)
