@@ -1,6 +1,6 @@
 """`python -m bench`: measure, print one table, keep the results, and exit 0 only when every goal is met.
 
-With `QUICK=1` in the environment a form of less than 50 seconds: fewer of everything, and two calls at a time.
+With `QUICK=1` in the environment a form of about a minute: fewer of everything, and two calls at a time.
 """
 
 import argparse
@@ -22,6 +22,12 @@ from bench.errors import BenchError, cause
 from bench.figures import Goal, Row, percentile
 from bench.hand_off import hand_offs
 from bench.hand_off import rows as hand_off_rows
+from bench.http_call import http_servers
+from bench.http_hand_off import WAVS_A_TURN, http_hand_offs
+from bench.http_hand_off import rows as http_hand_off_rows
+from bench.http_pictures import http_pictures
+from bench.http_pictures import rows as http_picture_rows
+from bench.http_turns import break_rows, http_breaks, http_listens, listen_rows
 from bench.report import machine, show, write_results
 from bench.server import Server, running_server
 from bench.speech import Utterance
@@ -54,6 +60,12 @@ class Plan:
     with_empty_server: bool
     """For comparison: a server that drops what it hears."""
     calls_at_a_time: int
+    http_turns: int
+    """In each mode, and as many of the bare relay."""
+    http_listens: int
+    http_breaks: int
+    """In each mode."""
+    http_pictures: int
     results: Path
 
 
@@ -68,6 +80,10 @@ FULL = Plan(
     cost_modes=(Mode.DUPLEX, Mode.SIMPLEX),
     with_empty_server=True,
     calls_at_a_time=1,
+    http_turns=20,
+    http_listens=100,
+    http_breaks=10,
+    http_pictures=50,
     results=_PROJECT / "bench" / "results" / "latest.json",
 )
 QUICK = Plan(
@@ -81,8 +97,14 @@ QUICK = Plan(
     cost_modes=(Mode.DUPLEX,),
     with_empty_server=False,
     calls_at_a_time=2,
+    http_turns=2,
+    http_listens=5,
+    http_breaks=2,
+    http_pictures=10,
     results=_PROJECT / "build" / "bench-quick.json",
 )
+
+_REALTIME, _HTTP = "realtime", "http"
 
 _PARROT = ("--engine", "parrot")
 _LONG_ANSWERS = ("--parrot-fault", f"answer_s={ANSWER_S}", "--parrot-fault", "slow_tts=12")
@@ -97,8 +119,35 @@ class _Bench:
         self._starts_s: list[float] = []
         self._said = utterances()
 
-    async def run(self) -> tuple[list[Row], list[str]]:
-        """Everything, one part after the other. Returns the table's rows and the notes below it."""
+    async def run(self, only: str | None) -> tuple[list[Row], list[str]]:
+        """Everything, one part after the other, or one part. Returns the table's rows and the notes below it."""
+        rows: list[Row] = []
+        notes: list[str] = []
+        if only != _HTTP:
+            rows, notes = await self._realtime()
+        if only != _REALTIME:
+            rows += await self._http()
+        return rows, notes
+
+    async def _http(self) -> list[Row]:
+        plan = self._plan
+        async with http_servers() as servers:
+            self._tell("HTTP, hand-off")
+            handed = [await http_hand_offs(servers, mode, plan.http_turns) for mode in Mode]
+            self._tell("HTTP, a model that listens")
+            listened = await http_listens(servers, plan.http_listens)
+            self._tell("HTTP, breaks")
+            broken = [one for mode in Mode for one in await http_breaks(servers, mode, plan.http_breaks)]
+            self._tell("HTTP, pictures")
+            pictures = await http_pictures(servers, plan.http_pictures)
+        return [
+            *http_hand_off_rows(handed),
+            *listen_rows(listened),
+            *break_rows(broken),
+            *http_picture_rows(pictures),
+        ]
+
+    async def _realtime(self) -> tuple[list[Row], list[str]]:
         plan = self._plan
         async with AsyncExitStack() as stack:
             # Started one after the other, so that no start is slowed by another one.
@@ -191,14 +240,17 @@ def _length(utterance: Utterance) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure. Returns 0 when every goal is met, 1 when one is missed, 2 when there is no result."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product against its goals.")
-    parser.add_argument("--out", type=Path, help="where the results go (default: bench/results/latest.json)")
+    parser.add_argument(
+        "--out", type=Path, help="where the results go (default: bench/results/latest.json, of a part build/)"
+    )
+    parser.add_argument("--only", choices=[_REALTIME, _HTTP], help="one of the two interfaces")
     options = parser.parse_args(argv)
     plan = QUICK if os.environ.get("QUICK", "0") not in {"", "0"} else FULL
     # In a pipe there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     load_before = os.getloadavg()
     try:
-        rows, notes = asyncio.run(_Bench(plan, console).run())
+        rows, notes = asyncio.run(_Bench(plan, console).run(options.only))
     except (BenchError, ExceptionGroup) as error:
         found = cause(error)
         if found is None:
@@ -206,16 +258,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"No result: {found}", markup=False, highlight=False, soft_wrap=True)
         return _NO_RESULT
     if plan is QUICK:
+        barge_ins, chunks = len(plan.calls) * plan.barge_ins, WAVS_A_TURN * plan.http_turns
         notes.append(
-            f"QUICK: {len(plan.calls) * plan.barge_ins} barge-ins, {plan.hand_offs} hand-offs; too few for a promise."
+            f"QUICK: {barge_ins} barge-ins, {plan.hand_offs} hand-offs, {chunks} HTTP chunks a mode: "
+            "too few for a promise."
         )
     facts = {
         "machine": machine(),
         "quick": plan is QUICK,
+        "only": options.only,
         "load_average": {"before": load_before, "after": os.getloadavg()},
         "notes": notes,
     }
-    path = options.out or plan.results
+    path = options.out or (_PROJECT / "build" / f"bench-{options.only}.json" if options.only else plan.results)
     write_results(path, rows, facts)
     show(console, rows, notes)
     return 0 if all(row.is_met for row in rows) else _MISSED

@@ -4,7 +4,6 @@ Only the first audio of each response is measured: what follows is held back on 
 """
 
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from bench.caller import Caller, calling
 from bench.errors import BenchError
 from bench.figures import Goal, Row
+from bench.http_client import connected
+from bench.scripted_engine import EngineLog
 from bench.server import running_server, stopped_at_the_end
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.model_files import SUB_MODELS
@@ -32,15 +33,16 @@ async def hand_offs(count: int) -> list[float]:
     """Milliseconds of `count` hand-offs, the first response left out: it makes what the others find made."""
     with tempfile.TemporaryDirectory() as folder:
         model_dir = make_model_dir(Path(folder) / "model")
-        log = Path(folder) / "closed.jsonl"
         port = free_port()
-        engine = [sys.executable, "-m", "bench.scripted_engine", "--port", str(port), "--log", str(log)]
+        engine = [sys.executable, "-m", "bench.scripted_engine", "--port", str(port)]
         flags = ("--engine-url", f"http://{LOOPBACK}:{port}", "--model-dir", str(model_dir), "--simplex")
         async with stopped_at_the_end(engine, sys.stderr.fileno()), running_server(*flags) as server:
             async with calling(server.url(conversation=str(Mode.SIMPLEX)), None) as caller:
                 await _converse(caller, count + 1)
             heard = {_value(reply): reply.first_audio_s for reply in caller.log.replies}
-        closed_s = {line["value"]: line["closed_ns"] / 1e9 for line in map(json.loads, log.read_text().splitlines())}
+            async with connected(port) as asked:
+                log = EngineLog.read((await asked.get("/script/log")).body)
+    closed_s = {value: at_ns / 1e9 for value, at_ns in log.closed_ns.items()}
     if set(heard) != set(closed_s) or len(heard) != count + 1:
         raise BenchError(f"{len(closed_s)} WAVs were written and {len(heard)} heard.")
     first = min(heard)

@@ -9,13 +9,18 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-__all__ = ["DONE_FLAG", "NextWav", "Spool", "parse_flag", "token_group_number", "wav_number"]
+__all__ = ["DONE_FLAG", "NextWav", "Spool", "parse_flag", "token_group_number", "wav_name", "wav_number"]
 
 DONE_FLAG = "generation_done.flag"
 
 _WAV = re.compile(r"wav_(\d+)\.wav")
 _TOKEN_GROUP = re.compile(r"audio_tokens_chunk_(\d+)\.bin")
 _FLAG = re.compile(rb"\s*(\d+)\s*\n")
+
+
+def wav_name(number: int) -> str:
+    """What the engine calls its WAV of this number."""
+    return f"wav_{number}.wav"
 
 
 def wav_number(name: str) -> int | None:
@@ -65,17 +70,21 @@ class Spool:
         A listing is not a snapshot: a file made during it may be missed while a later one is seen. Only a gap that
         a second listing confirms is one.
         """
-        numbers = _numbers(names)
-        return bool(numbers) and self._expected not in numbers
+        if wav_name(self._expected) in names:
+            return False
+        return bool(_numbers(names))
 
     def next_wav(self, names: Collection[str], *, flag: int | None = None) -> NextWav | None:
         """The next file in the engine's order, None when there is none. `flag` is the done flag's number."""
+        if len(names) == 1 and wav_name(self._expected) in names:
+            # The usual case, and on the way of every piece of sound.
+            return NextWav(wav_name(self._expected), self._expected, closed=flag is not None and flag >= self._expected)
         numbers = _numbers(names)
         number = min(numbers, key=self._order, default=None)
         if number is None:
             return None
         later = any(self._order(other) > self._order(number) for other in numbers)
-        return NextWav(f"wav_{number}.wav", number, closed=later or (flag is not None and flag >= number))
+        return NextWav(wav_name(number), number, closed=later or (flag is not None and flag >= number))
 
     def consume(self, number: int) -> bool:
         """Step over `number`. True when the engine has started to count from 0 again."""

@@ -143,7 +143,7 @@ class TurnPump:
                 if self._spent_wavs:
                     # What was read is on its way to somebody; the files can wait until it has left.
                     await asyncio.sleep(_LEAVES_WITHIN_S)
-                    self._remove_spent()
+                    continue
                 if self._spent_groups:
                     await self._trim_groups()
                 await self._watch.wait()
@@ -174,6 +174,7 @@ class TurnPump:
                 return True
 
     def _finish_turn(self) -> None:
+        self._look_at_text()
         if self._end.is_turn_open and not self._end.is_draining:
             self._flush_text()
             self._mailbox.put(EngineIdle())
@@ -197,7 +198,9 @@ class TurnPump:
         if self._mender.is_waiting:
             self._look_at_text()
         self._take_files(names)
-        self._look_at_text()
+        # What was taken leaves first; the next look comes at once.
+        if not self._spent_wavs:
+            self._look_at_text()
 
     def _take_files(self, names: set[str]) -> None:
         flag = self._files.flag() if DONE_FLAG in names else None

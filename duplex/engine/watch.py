@@ -6,6 +6,7 @@ every wait also ends by itself after `recheck_s`, which covers events the kernel
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -17,6 +18,10 @@ else:
     inotify_simple = None
 
 __all__ = ["DirectoryWatch", "InotifyWatcher", "PollingWatcher", "SpoolWatcher", "make_watcher"]
+
+_EVENTS_BYTES = 64 * 1024
+_OVERFLOW = 0x4000
+"""IN_Q_OVERFLOW. As a plain number: flags of an enum cost ten times as much."""
 
 NOTIFIED_RECHECK_S = 0.2
 POLLED_RECHECK_S = 0.002
@@ -59,9 +64,11 @@ class _Watch:
         self._changed = asyncio.Event()
 
     async def wait(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._recheck_s):
-                await self._changed.wait()
+        recheck = asyncio.get_running_loop().call_later(self._recheck_s, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            recheck.cancel()
         self._changed.clear()
 
     def nudge(self) -> None:
@@ -148,9 +155,13 @@ class InotifyWatcher:
             self._loop = loop
 
     def _read(self) -> None:
-        for event in self._inotify.read(timeout=0):
-            flags = inotify_simple.flags
-            if event.mask & flags.Q_OVERFLOW:
+        try:
+            # One system call instead of the three of `INotify.read`, which asks twice whether there is something.
+            content = os.read(self._inotify.fileno(), _EVENTS_BYTES)
+        except BlockingIOError:
+            return
+        for event in inotify_simple.parse_events(content):
+            if event.mask & _OVERFLOW:
                 touched = {watch for watches in self._watches.values() for watch in watches}
             else:
                 touched = self._watches.get(event.wd, set())
