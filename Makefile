@@ -50,7 +50,7 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 	$(call step,page modules,$(PAGE_TESTS))
 	$(call step,tests,$(BIN)/python -m pytest)
 
-bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes under a minute
+bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes about a minute
 	@$(BIN)/python -m bench
 
 lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions

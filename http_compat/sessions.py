@@ -90,8 +90,7 @@ class HttpSessions:
         on_end: Callable[[bool], None] | None = None,
     ) -> None:
         """`lease` gives an engine or raises `CapacityError`, `can_lease` says whether it would at once, `refusal` why
-        no engine works at all. `on_end` is called
-        when a session has ended, with whether another one took its place."""
+        no engine works at all. `on_end` is called when a session has ended, with whether another one took its place."""
         self.rules = rules
         self._lease = lease
         self._can_lease = can_lease
