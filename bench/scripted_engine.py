@@ -24,7 +24,7 @@ import numpy as np
 
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ
 from duplex.engine.parrot.http import HttpServer, Request, Response
-from duplex.engine.spool import DONE_FLAG
+from duplex.engine.spool import DONE_FLAG, wav_name
 from duplex.wav import write_wav
 
 __all__ = ["WAV_BYTES", "Decode", "EngineLog", "Script", "ScriptedEngine", "main"]
@@ -149,7 +149,7 @@ class ScriptedEngine:
             content = write_wav(samples.tobytes(), rate_hz=ENGINE_OUTPUT_RATE_HZ)
             assert len(content) == WAV_BYTES
             time.sleep(pause_s)
-            self.log.closed_ns[value] = _write_in_place(directory / f"wav_{number}.wav", content)
+            self.log.closed_ns[value] = _write_in_place(directory / wav_name(number), content)
         time.sleep(_FLAG_AFTER_S)
         last = first + len(pauses_s) - 1
         (directory / DONE_FLAG).write_text(f"{last}\n", encoding="ascii")

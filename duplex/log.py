@@ -1,11 +1,10 @@
 """Where log lines go and which are let through."""
 
-import contextlib
 import logging
-import queue
 import sys
-import threading
 from typing import TextIO
+
+from duplex.patient_writer import PatientWriter
 
 __all__ = ["ENGINE_OUTPUT", "LOG_LEVELS", "configure_logging"]
 
@@ -14,7 +13,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 ENGINE_OUTPUT = "duplex.engine.output"
 """The logger of what the engine itself prints."""
 
-_WAITING_LINES = 1000
 _CLOSE_WITHIN_S = 1.0
 
 _HANDLER_NAME = "omni-duplex"
@@ -48,34 +46,32 @@ def configure_logging(level: str, stream: TextIO | None = None, *, engine_output
 
 
 class _PatientHandler(logging.Handler):
-    """Writes from a thread of its own, so that nobody waits for a slow reader. At most so many lines wait."""
+    """Nobody waits for a slow reader of its lines."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
-        self._writer = threading.Thread(target=self._write_all, name="engine-output", daemon=True)
-        self._writer.start()
+        self._writer = PatientWriter(
+            self._write,
+            name="engine-output",
+            close_within_s=_CLOSE_WITHIN_S,
+            # A closed pipe is nobody's fault here, and there is no place to complain to.
+            on_failure=lambda _: None,
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one line over."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(self.format(record))
+        self._writer.put(self.format(record))
 
     def close(self) -> None:
         """Write what waits, as far as that is soon done."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=_CLOSE_WITHIN_S)
-        self._writer.join(_CLOSE_WITHIN_S)
+        self._writer.close()
         super().close()
 
-    def _write_all(self) -> None:
-        # A closed pipe is nobody's fault here, and there is no place to complain to.
-        with contextlib.suppress(OSError, ValueError):
-            while (line := self._lines.get()) is not None:
-                self._stream.write(f"{line}\n")
-                if self._lines.empty():
-                    self._stream.flush()
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        if not self._writer.waiting:
+            self._stream.flush()
 
 
 def _add_handler(logger: logging.Logger, handler: logging.Handler, line: str) -> None:

@@ -1,6 +1,6 @@
 """A generate stream as an HTTP response: each event leaves at once, and a client that goes is noticed."""
 
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from duplex.tasks import beside
@@ -10,21 +10,17 @@ from http_compat.session import HttpSession
 __all__ = ["EventStream"]
 
 
-class EventStream(Response):
+class EventStream(StreamingResponse):
     """Sends a reply. When its client has gone, the reply is abandoned at once, and nothing of it reaches the next."""
 
-    # Callers that decode as they read rely on the charset being named.
-    media_type = "text/event-stream; charset=utf-8"
+    # Starlette names the charset beside it; callers that decode as they read rely on that.
+    media_type = "text/event-stream"
 
     def __init__(self, session: HttpSession, reply: Reply) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache", "Connection": "keep-alive", "X-Accel-Buffering": "no"})
+        headers = {"Cache-Control": "no-cache", "Connection": "keep-alive", "X-Accel-Buffering": "no"}
+        super().__init__(reply.events(), headers=headers)
         self._session = session
         self._reply = reply
-
-    def init_headers(self, headers: dict[str, str] | None = None) -> None:  # type: ignore[override]
-        """The given headers and the media type; the length of a stream is not known."""
-        given = {**(headers or {}), "Content-Type": self.media_type or ""}
-        self.raw_headers = [(name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in given.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reply is over or the client has gone."""
@@ -32,7 +28,7 @@ class EventStream(Response):
         try:
             async with beside(client_gone=self._watch(receive)):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                async for event in self._reply.events():
+                async for event in self.body_iterator:
                     await send({"type": "http.response.body", "body": event, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:

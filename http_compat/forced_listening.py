@@ -5,13 +5,14 @@ The same as the conversation of the WebSocket does, on the seconds that HTTP cal
 """
 
 from duplex.audio import SAMPLE_BYTES, Framer
+from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 from duplex.vad import VAD_FRAME_BYTES, FloorGatedDetector, GateMoment, VadGate, VadSettings
 
 __all__ = ["ForcedListening"]
 
-_LIMIT_SAMPLES = 15 * ENGINE_INPUT_RATE_HZ
-"""The longest it may last once somebody speaks: noise must not gag the model for ever."""
+_LIMIT_SAMPLES = int(ConversationSettings().listen_limit_s * ENGINE_INPUT_RATE_HZ)
+"""The longest it may last once somebody speaks."""
 
 
 class _AnySound:

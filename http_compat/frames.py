@@ -80,11 +80,6 @@ class FrameStacks:
         self._kept.clear()
         return frames
 
-    def clear(self) -> None:
-        """Forget all frames and numbers; the count of dropped frames goes on."""
-        self._kept.clear()
-        self._newest_pictured = self._last_heard = None
-
     def _next_index(self, audio_id: int) -> int:
         if self._is_newest(audio_id):
             return _MAIN

@@ -26,11 +26,6 @@ class Intake:
         self._least_bytes = _LEAST_BYTES[mode]
         self._waiting = b""
 
-    @property
-    def waiting_s(self) -> float:
-        """Seconds that wait for more."""
-        return len(self._waiting) / SAMPLE_BYTES / ENGINE_INPUT_RATE_HZ
-
     def push(self, pcm: bytes) -> list[bytes]:
         """Take a chunk; returns what can be heard now, in pieces of whole tenths of a second."""
         self._waiting += pcm

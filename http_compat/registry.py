@@ -57,7 +57,7 @@ class BackendFailed(OmniDuplexError):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This server as the backend sees it. Its control port is `port` + 1, because the backend asks there for health."""
+    """This server as the backend sees it."""
 
     ip: str
     port: int
@@ -67,6 +67,11 @@ class Node:
     def service_id(self) -> str:
         """The key of the backend's record."""
         return f"{self.ip}:{self.port}"
+
+    @property
+    def control_port(self) -> int:
+        """Where the backend asks for health, breaks and stops."""
+        return self.port + 1
 
     def body(self) -> dict[str, object]:
         """The registration. The backend requires each of these."""
@@ -229,7 +234,7 @@ class Registrar:
                 "or it could not reach the control port %d.",
                 self._url,
                 self._service_id,
-                self._node.port + 1,
+                self._node.control_port,
             )
         else:
             _log.info("registered as %s (%s) with %s", self._service_id, self._node.model_type, self._url)
@@ -242,7 +247,7 @@ class Registrar:
             self._say(
                 logging.WARNING,
                 f"The backend at {self._url} lists {self._service_id} as offline. It sends no calls until its health "
-                f"check of port {self._node.port + 1} succeeds.",
+                f"check of port {self._node.control_port} succeeds.",
             )
         else:
             self._say(logging.INFO, self._listed_sentence())

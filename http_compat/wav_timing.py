@@ -3,22 +3,20 @@
 It shows where sound is late: between the engine writing it and us sending it, or between one piece and the next.
 """
 
-import contextlib
 import enum
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+from duplex.patient_writer import PatientWriter
 
 __all__ = ["StopReason", "WavTimingLog"]
 
 _log = logging.getLogger(__name__)
 
 _LARGEST_BYTES = 10 * 2**20
-_WAITING_PIECES = 1000
 _CLOSE_WITHIN_S = 2.0
 
 
@@ -32,11 +30,10 @@ class StopReason(enum.StrEnum):
 
 
 class WavTimingLog:
-    """Appends to one file from a thread of its own: no caller ever waits for the disk.
+    """Appends to one file; no caller ever waits for the disk.
 
-    At most 1000 pieces of text wait for the disk; what comes then is dropped. Once the file exceeds 10 MB it becomes
-    `NAME.1`, in place of the one before, and a new one is begun. A file that cannot be written is one warning, and
-    nothing after that. For one thread of callers; `close` ends it.
+    Once the file exceeds 10 MB it becomes `NAME.1`, in place of the one before, and a new one is begun. A file that
+    cannot be written is one warning, and nothing after that. For one thread of callers; `close` ends it.
     """
 
     def __init__(
@@ -46,11 +43,11 @@ class WavTimingLog:
         self._path = path
         self._largest_bytes = largest_bytes
         self._now_s = now_s
-        self._pieces: queue.Queue[str | None] = queue.Queue(_WAITING_PIECES)
         self._started = False
         self._last_sent_s: float | None = None
-        self._writer = threading.Thread(target=self._write_all, name="wav-timing-log", daemon=True)
-        self._writer.start()
+        self._writer = PatientWriter(
+            self._append, name="wav-timing-log", close_within_s=_CLOSE_WITHIN_S, on_failure=self._warn
+        )
 
     def start(self) -> None:
         """Write the header of a session, unless its lines have begun already."""
@@ -58,7 +55,7 @@ class WavTimingLog:
             return
         self._started = True
         line = "=" * 80
-        self._put(f"\n{line}\n[{_moment(self._now_s())}] 新会话开始 (双工模式)\n{line}\n")
+        self._writer.put(f"\n{line}\n[{_moment(self._now_s())}] 新会话开始 (双工模式)\n{line}\n")
 
     def wav(self, name: str, written_s: float, sent_s: float, duration_s: float) -> None:
         """Write the line of one WAV. Begins a session when none has begun.
@@ -71,7 +68,7 @@ class WavTimingLog:
         self._last_sent_s = sent_s
         written = _moment(written_s)[:-3] if written_s else "-"
         delay = f"{(sent_s - written_s) * 1000:.1f}" if written_s else "-"
-        self._put(
+        self._writer.put(
             f"{name:<20} {written:<26} {_moment(sent_s)[:-3]:<26} "
             f"{delay:>10}ms    {interval_ms:>10.1f}ms    {duration_s:>6.3f}s\n"
         )
@@ -82,29 +79,15 @@ class WavTimingLog:
             return
         self._started = False
         self._last_sent_s = None
-        self._put(f"{'-' * 120}\n[{reason}] {_moment(self._now_s())}\n")
+        self._writer.put(f"{'-' * 120}\n[{reason}] {_moment(self._now_s())}\n")
 
     def close(self) -> None:
         """Wait until everything is written, a few seconds at the longest. Nothing may be written after it. Blocks."""
-        with contextlib.suppress(queue.Full):
-            self._pieces.put(None, timeout=_CLOSE_WITHIN_S)
-        self._writer.join(_CLOSE_WITHIN_S)
+        self._writer.close()
 
-    def _put(self, text: str) -> None:
-        with contextlib.suppress(queue.Full):
-            self._pieces.put_nowait(text)
-
-    def _write_all(self) -> None:
-        writable = True
-        while (text := self._pieces.get()) is not None:
-            if not writable:
-                continue
-            try:
-                self._append(text)
-            except OSError as error:
-                writable = False
-                reason = error.strerror or error
-                _log.warning("No WAV timing is logged: %s cannot be written (%s).", self._path, reason)
+    def _warn(self, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        _log.warning("No WAV timing is logged: %s cannot be written (%s).", self._path, reason)
 
     def _append(self, text: str) -> None:
         # Opened for every line, so that an operator can move or delete it at any time.

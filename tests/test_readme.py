@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from duplex import log
+from duplex import patient_writer
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.limits import EngineLimits
@@ -420,9 +420,9 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ("connections remembered", f"{_REMEMBERED_PEERS} connections"),
         (
             "(`WavTimingLog`)",
-            f"{wav_timing._WAITING_PIECES} pieces of text; {wav_timing._LARGEST_BYTES // 2**20} MB in the file",
+            f"{patient_writer.WAITING_TEXTS} pieces of text; {wav_timing._LARGEST_BYTES // 2**20} MB in the file",
         ),
-        ("printed on stdout", f"{log._WAITING_LINES} lines"),
+        ("printed on stdout", f"{patient_writer.WAITING_TEXTS} lines"),
     ],
 )
 def test_the_bound_of_the_queue_is_the_one_of_the_code(row: str, bound: str) -> None:

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 
 from duplex.clock import Clock
-from duplex.engine.base import Engine, EngineAudio
+from duplex.engine.base import EngineAudio
 from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool
+from duplex.engine.ports import is_loopback
 from duplex.errors import CapacityError, EngineNotReady
 from duplex.tasks import beside
 from http_compat.health import Health, judge
@@ -37,9 +37,6 @@ async def http_service(
 ) -> AsyncIterator[HttpService]:
     """The service behind the routes; its sessions live while the body runs."""
 
-    def lease() -> AbstractAsyncContextManager[Engine]:
-        return pool.lease()
-
     def can_lease() -> bool:
         return any(engine.state is EngineState.READY for engine in pool.status())
 
@@ -50,11 +47,9 @@ async def http_service(
         judged = health()
         return None if judged.is_serving else EngineNotReady(judged.message)
 
-    with contextlib.ExitStack() as cleanup:
-        timing = _TimingLog(settings)
-        cleanup.callback(timing.close)
+    with _timing_log(settings.http.wav_timing_log) as timing:
         sessions = HttpSessions(
-            lease=lease,
+            lease=pool.lease,
             can_lease=can_lease,
             refusal=refusal,
             clock=clock,
@@ -63,8 +58,8 @@ async def http_service(
                 policy=settings.http.session_policy,
                 after_break=settings.conversation.after_break,
             ),
-            on_wav=timing.note,
-            on_end=timing.end_session,
+            on_wav=None if timing is None else timing.note,
+            on_end=None if timing is None else timing.end_session,
         )
         async with sessions.running():
             yield HttpService(sessions=sessions, health=health, check_access=access.check, clock=clock)
@@ -82,7 +77,7 @@ async def registered(settings: Settings, port: int, service: HttpService) -> Asy
 
 async def _stay_registered(settings: Settings, url: str, port: int, service: HttpService) -> None:
     ip = await _own_address(url, settings.registration.advertise_ip)
-    if _is_loopback(settings.server.host) and not _is_loopback(ip):
+    if is_loopback(settings.server.host) and not is_loopback(ip):
         _log.warning(
             "Registering %s, but listening on %s: the backend cannot call. Give --host.", ip, settings.server.host
         )
@@ -106,27 +101,23 @@ async def _own_address(url: str, chosen: str | None) -> str:
 
 
 class _TimingLog:
-    """The log of WAVs, when there is one."""
+    """What sessions tell of themselves, as lines of the log of WAVs."""
 
-    def __init__(self, settings: Settings) -> None:
-        path = settings.http.wav_timing_log
-        self._log = None if path is None else WavTimingLog(path)
+    def __init__(self, log: WavTimingLog) -> None:
+        self._log = log
 
     def note(self, sound: EngineAudio, seconds: float) -> None:
-        if self._log is not None:
-            self._log.wav(sound.name, sound.made_s, time.time(), seconds)
+        self._log.wav(sound.name, sound.made_s, time.time(), seconds)
 
     def end_session(self, is_replaced: bool) -> None:
-        if self._log is not None:
-            self._log.stop(StopReason.NEW_SESSION if is_replaced else StopReason.SESSION_STOPPED)
-
-    def close(self) -> None:
-        if self._log is not None:
-            self._log.close()
+        self._log.stop(StopReason.NEW_SESSION if is_replaced else StopReason.SESSION_STOPPED)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+@contextlib.contextmanager
+def _timing_log(path: Path | None) -> Iterator[_TimingLog | None]:
+    """The log of WAVs, when there is to be one."""
+    if path is None:
+        yield None
+        return
+    with contextlib.closing(WavTimingLog(path)) as log:
+        yield _TimingLog(log)

@@ -1,7 +1,6 @@
 """One frozen tree of settings: defaults, then the TOML file, then the environment, then the flags."""
 
 import difflib
-import ipaddress
 import itertools
 import re
 import tomllib
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Mode
+from duplex.engine.ports import is_loopback
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
 from http_compat.policy import SessionPolicy
@@ -52,18 +52,11 @@ def _origin(text: str) -> str:
 
 def _loopback_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme != "http" or not parts.hostname or not _is_loopback(parts.hostname):
+    if parts.scheme != "http" or not parts.hostname or not is_loopback(parts.hostname):
         raise ValueError(
             "give an engine on this machine, such as http://127.0.0.1:8080: audio passes through files both must see"
         )
     return text.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _backend_url(text: str) -> str | None:
@@ -197,7 +190,7 @@ class Settings(_Part):
     @property
     def open_to_all(self) -> bool:
         """True when others can reach us and need no key."""
-        return not (_is_loopback(self.server.host) or self.server.api_keys)
+        return not (is_loopback(self.server.host) or self.server.api_keys)
 
 
 class MissingEnginePaths(SettingsError):

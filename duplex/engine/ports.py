@@ -1,14 +1,23 @@
-"""Ports on 127.0.0.1: is one free, and which one is."""
+"""The loopback interface: which hosts are on it, and which of its ports are free."""
 
 import asyncio
+import ipaddress
 import socket
 
 from duplex.errors import EngineStartFailed
 
-__all__ = ["LOOPBACK", "free_port", "require_free_port"]
+__all__ = ["LOOPBACK", "free_port", "is_loopback", "require_free_port"]
 
 LOOPBACK = "127.0.0.1"
 _CONNECT_TIMEOUT_S = 1.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, an address or a name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def require_free_port(port: int) -> None:

@@ -64,6 +64,7 @@ class _Watch:
         self._changed = asyncio.Event()
 
     async def wait(self) -> None:
+        # A bare timer: `wait_at_most` would set up a cancellation, on the way of every piece of sound.
         recheck = asyncio.get_running_loop().call_later(self._recheck_s, self._changed.set)
         try:
             await self._changed.wait()

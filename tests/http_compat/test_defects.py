@@ -167,20 +167,6 @@ async def test_a_port_that_is_taken_is_said_at_the_start(key: str, flag: str) ->
 # --- a real server with an engine
 
 
-@pytest.fixture(scope="module")
-def shared_node() -> Iterator[Node]:
-    with running_node() as node:
-        yield node
-
-
-@pytest.fixture
-def node(shared_node: Node) -> Iterator[Node]:
-    """One server for all tests here; each begins without a session and with an engine that works."""
-    yield shared_node
-    shared_node.until_healthy()
-    shared_node.end_call()
-
-
 def converse(node: Node, *seconds: bytes) -> list[dict[str, Any]]:
     """A second and a stream in turn, as a duplex caller that waits does."""
     events = []

@@ -98,15 +98,6 @@ def test_frames_without_room_are_counted() -> None:
     assert stacks.take_audio(1) == [b"x"] * 4
 
 
-def test_clear_forgets_frames_and_numbers() -> None:
-    stacks = FrameStacks()
-    stacks.take_image(9, 1, b"x")
-    stacks.clear()
-    assert stacks.take_audio(9) == []
-    stacks.clear()
-    assert stacks.take_image(0, None, b"y") == MAIN
-
-
 IDS = st.integers(-1, 6)
 
 

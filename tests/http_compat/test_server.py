@@ -7,7 +7,6 @@ import io
 import json
 import socket
 import wave
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -25,19 +24,6 @@ from tests.speech import silence, speech
 RATE_HZ = 16_000
 NO_SESSION = "未找到活跃会话，请先调用 /omni/init_sys_prompt 初始化会话"
 BREAK = {"break": True, "done": True, "message": "用户打断"}
-
-
-@pytest.fixture(scope="module")
-def shared_node() -> Iterator[Node]:
-    with running_node() as node:
-        yield node
-
-
-@pytest.fixture
-def node(shared_node: Node) -> Iterator[Node]:
-    """One server for all tests here; each begins without a session and with an engine that has no faults."""
-    yield shared_node
-    shared_node.end_call()
 
 
 def wav(pcm: bytes, rate_hz: int = RATE_HZ, channels: int = 1) -> str:

@@ -135,7 +135,7 @@ def test_closing_twice_is_as_good_as_once_and_leaves_no_thread(tmp_path: Path) -
     log = WavTimingLog(tmp_path / "wav.log")
     log.close()
     log.close()
-    assert not log._writer.is_alive()
+    assert not log._writer.is_running
     assert not (tmp_path / "wav.log").exists(), "without a session nothing is written"
 
 
@@ -146,7 +146,7 @@ def test_a_disk_that_hangs_makes_nobody_wait(tmp_path: Path) -> None:
     log = WavTimingLog(path)
     for number in range(3000):
         log.wav(f"wav_{number}.wav", NOW_S, NOW_S, 1.0)
-    assert log._pieces.qsize() <= 1000
+    assert log._writer.waiting <= 1000
     with path.open("rb"):
         log.close()
-    assert not log._writer.is_alive()
+    assert not log._writer.is_running
