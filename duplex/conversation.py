@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from duplex.audio import SAMPLE_BYTES
-from duplex.clock import ms_to_samples, samples_to_ms, samples_to_s
+from duplex.clock import ms_to_samples, samples_to_ms
 from duplex.conversation_settings import AfterBreak, ConversationSettings
-from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.delivery import Delivery
+from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
     EngineAudio,
@@ -41,7 +42,6 @@ from duplex.messages import (
     InputCleared,
     ModelListens,
     Request,
-    ResponseAudio,
     ResponseCut,
     ResponseEnded,
     ResponseStarted,
@@ -51,8 +51,6 @@ from duplex.messages import (
     SpeechStopped,
     Warned,
 )
-from duplex.playout import PlayoutClock
-from duplex.speaking import Voice
 from duplex.turns import TurnAction, TurnEvent, TurnMachine, TurnState
 from duplex.vad import GateEvent, GateMoment, SpeechDetector, VadGate
 
@@ -71,13 +69,8 @@ class Conversation:
         self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
         self._turns = TurnMachine()
-        self._generation = 0
-        self._admitted = 1
-        self._playout = PlayoutClock()
-        self._playing = 0
-        self._end_sent = False
+        self._delivery = Delivery(settings)
         self._latency = TurnLatency()
-        self._voice = Voice(settings.output_rate_hz, settings.piece_ms)
         self._announced = False
         self._due: Mapping[str, str] | None = None
         self._next_metadata: Mapping[str, str] = {}
@@ -97,7 +90,7 @@ class Conversation:
 
     def admits(self, generation: int) -> bool:
         """May something of this response still reach the client?"""
-        return generation >= self._admitted
+        return self._delivery.admits(generation)
 
     # --- what the client does
 
@@ -114,7 +107,7 @@ class Conversation:
             case AppendAudio(pcm):
                 return self.receive_audio(pcm, now)
             case Configure(settings):
-                return self._configure(settings)
+                return self._configure(settings, now)
             case CommitInput():
                 return self._commit(now)
             case ClearInput():
@@ -126,27 +119,24 @@ class Conversation:
             case ClearOutput():
                 return self._break(BreakReason.CLIENT_CANCELLED, now) if self._turns.audible else []
             case AcknowledgePlayback(generation, played_ms):
-                # A report about any response but the one that plays comes too late to mean anything.
-                if generation == self._playing:
-                    self._playout.acknowledge(played_ms / 1000, now)
+                self._delivery.acknowledge(generation, played_ms / 1000, now)
                 return []
         assert_never(request)
 
-    def _configure(self, settings: ConversationSettings) -> list[Effect]:
+    def _configure(self, settings: ConversationSettings, now: float) -> list[Effect]:
         """Use other settings from now on. Raises `InvalidAudio`, changing nothing, for an unsupported rate."""
         if settings.mode is not self._settings.mode:
             raise InvalidEvent("The mode of a conversation is chosen when it connects.", param="conversation")
         self._mic.set_rate(settings.input_rate_hz)
         self._mic.gate.configure(settings.vad)
-        new_rate = settings.output_rate_hz != self._settings.output_rate_hz
         if settings.detect_turns != self._settings.detect_turns:
             self._chunks.discard()
             self._announced = False
         self._settings = settings
         self._mic.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
-        if new_rate:
-            self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
-        return [Say(Configured())]
+        self._delivery.configure(settings)
+        released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._interrupts else []
+        return [Say(Configured()), *released]
 
     def _commit(self, now: float) -> list[Effect]:
         """Make what was said the next input. Raises `InvalidEvent` when nothing was."""
@@ -177,7 +167,7 @@ class Conversation:
 
         A duplex model cannot be made to speak: it is given silence, so that it can decide to.
         """
-        if self._turns.state is TurnState.RESPONDING:
+        if self._turns.responding:
             raise InvalidEvent(
                 "Conversation already has an active response in progress.",
                 code="conversation_already_has_active_response",
@@ -198,7 +188,7 @@ class Conversation:
     def close(self) -> None:
         """End the conversation: nothing is admitted any more."""
         self._turns.apply(TurnEvent.CLOSE)
-        self._admitted = self._generation + 1
+        self._delivery.refuse_all()
 
     # --- what the engine, the exit and the clock do
 
@@ -212,18 +202,12 @@ class Conversation:
             case EngineListen():
                 return [Say(ModelListens())]
             case EngineIdle():
-                return self._on_ended(now) if self._turns.state is TurnState.RESPONDING else []
+                return self._on_ended(now) if self._turns.responding else []
         assert_never(event)
 
     def receive_sent(self, generation: int, message: ServerMessage, now: float) -> None:
         """A `Speak` has left through the exit."""
-        if isinstance(message, ResponseStarted):
-            self._playing, self._playout = generation, PlayoutClock()
-        elif isinstance(message, ResponseAudio):
-            samples = len(message.pcm) // SAMPLE_BYTES
-            self._playout.sent(samples_to_s(samples, self._settings.output_rate_hz), now)
-        elif isinstance(message, ResponseEnded) and generation == self._generation:
-            self._end_sent = True
+        self._delivery.sent(generation, message, now)
 
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
@@ -236,7 +220,7 @@ class Conversation:
         if now >= self._break_due():
             raise EngineStalled(f"The engine is not silent {self._settings.break_deadline_s:.0f} s after a break.")
         if now >= self._played_out_due():
-            self._turns.apply(TurnEvent.PLAYED_OUT)
+            effects += self._apply(TurnEvent.PLAYED_OUT, now)
             effects += self._announce()
         if now >= self._silence_due():
             samples = int((now - self._heard_at) * self._mic.rate_hz)
@@ -246,14 +230,23 @@ class Conversation:
     # --- the user's speech
 
     def _on_gate(self, event: GateEvent, now: float) -> list[Effect]:
-        if event.moment is GateMoment.RELEASE:
-            return self._on_release(event, now)
-        interrupts = self._settings.detect_turns and self._settings.interrupt_response
-        if event.moment is GateMoment.CONFIRM and interrupts and self._turns.audible:
-            # Stock clients flush on speech_started: speech that began before the answer is announced once more.
-            self._announced = False
-            return self._break(BreakReason.TURN_DETECTED, now)
+        match event.moment:
+            case GateMoment.RELEASE:
+                return self._on_release(event, now)
+            case GateMoment.LIKELY:
+                holds = self._interrupts and self._turns.audible and not self._turns.held
+                return self._apply(TurnEvent.HOLD, now) if holds else []
+            case GateMoment.UNLIKELY:
+                return self._apply(TurnEvent.RELEASE, now) if self._turns.held else []
+            case GateMoment.CONFIRM if self._interrupts and self._turns.audible:
+                # Stock clients flush on speech_started: speech that began before the answer is announced once more.
+                self._announced = False
+                return self._break(BreakReason.TURN_DETECTED, now)
         return self._announce()
+
+    @property
+    def _interrupts(self) -> bool:
+        return self._settings.detect_turns and self._settings.interrupt_response
 
     def _announce(self) -> list[Effect]:
         """Say that the user speaks, once it is known not to be a mere noise over an answer."""
@@ -300,7 +293,7 @@ class Conversation:
 
     def _answer(self, now: float, metadata: Mapping[str, str]) -> list[Effect]:
         """Simplex: ask the engine for an answer as soon as it is free."""
-        if self._turns.state in {TurnState.RESPONDING, TurnState.BREAKING}:
+        if self._turns.responding or self._turns.state is TurnState.BREAKING:
             self._due = metadata
             return []
         self._due = None
@@ -314,22 +307,19 @@ class Conversation:
     def _on_output(self, output: EngineText | EngineAudio, now: float) -> list[Effect]:
         """Text or sound of the response; a duplex model opens its turn with it."""
         opening: list[Effect] = []
-        if self._turns.state is not TurnState.RESPONDING:
+        if not self._turns.responding:
             if self._settings.mode is Mode.SIMPLEX:
                 return []
             opening = self._apply(TurnEvent.RESPONSE_STARTS, now)
         if isinstance(output, EngineText):
             self._latency.output("text", now)
-            return [*opening, Speak(self._generation, ResponseText(output.text))]
+            return [*opening, self._delivery.speak(ResponseText(output.text))]
         self._latency.output("audio", now)
-        return opening + self._sound(self._voice.push(output.pcm))
-
-    def _sound(self, pieces: list[bytes]) -> list[Effect]:
-        return [Speak(self._generation, ResponseAudio(piece)) for piece in pieces]
+        return opening + self._delivery.sound(output.pcm)
 
     def _on_ended(self, now: float) -> list[Effect]:
         return [
-            *self._sound(self._voice.flush()),
+            *self._delivery.rest(),
             *self._apply(TurnEvent.RESPONSE_ENDS, now),
             *self._answer_due(now),
         ]
@@ -339,10 +329,10 @@ class Conversation:
 
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
-        self._admitted = self._generation + 1
+        heard_ms = self._delivery.cut(now)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
         announcement = self._announce()
-        cut = ResponseCut(reason, int(self._playout.played_s(now) * 1000), self._latency.take())
+        cut = ResponseCut(reason, heard_ms, self._latency.take())
         effects: list[Effect] = [Flush(), *announcement, Say(cut)]
         if interrupts:
             self._broken_at = now
@@ -368,31 +358,31 @@ class Conversation:
             if action is TurnAction.OPEN:
                 effects.append(self._open(now))
             elif action is TurnAction.END:
-                effects.append(Speak(self._generation, ResponseEnded(self._latency.take())))
+                effects.append(self._delivery.speak(ResponseEnded(self._latency.take())))
+            elif action is TurnAction.HOLD:
+                effects += self._delivery.hold(now, client_holds=self._settings.client_holds)
+            elif action is TurnAction.RELEASE:
+                effects += self._delivery.release(now)
         return effects
 
     def _open(self, now: float) -> Effect:
-        self._generation += 1
-        self._end_sent = False
-        self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        generation = self._delivery.open()
         self._latency.open(now)
-        self._mic.gate.rearm()
+        if not self._turns.held:
+            self._mic.gate.rearm()
         metadata, self._next_metadata = self._next_metadata, {}
-        return Speak(self._generation, ResponseStarted(self._generation, metadata))
+        return self._delivery.speak(ResponseStarted(generation, metadata))
 
     # --- times
 
     def _silence_due(self) -> float:
         """A microphone that stops sending must still end the speech, and must not stop a duplex model's beat."""
-        beat = self._settings.mode is Mode.DUPLEX and (
-            self._turns.state is TurnState.RESPONDING or self._heard_at < self._answer_until
-        )
-        waits = beat or (self._announced and self._settings.detect_turns)
+        beat = self._settings.mode is Mode.DUPLEX and (self._turns.responding or self._heard_at < self._answer_until)
+        waits = beat or self._turns.held or (self._announced and self._settings.detect_turns)
         return self._heard_at + self._settings.microphone_idle_s if waits else math.inf
 
     def _played_out_due(self) -> float:
-        ended = self._turns.state is TurnState.DRAINING and self._end_sent
-        return self._playout.ends_at if ended else math.inf
+        return self._delivery.played_out_at if self._turns.draining else math.inf
 
     def _break_due(self) -> float:
         breaking = self._turns.state is TurnState.BREAKING

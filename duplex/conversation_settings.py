@@ -30,6 +30,8 @@ class ConversationSettings:
     """False is push to talk: commit and response.create make the turns, and speech does not interrupt."""
     create_response: bool = True
     interrupt_response: bool = True
+    client_holds: bool = False
+    """The client stops playing when a response is held; any other plays on what it was sent."""
     prefix_padding_ms: int = 300
     vad: VadSettings = field(default_factory=VadSettings)
     piece_ms: int = 100

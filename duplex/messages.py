@@ -29,6 +29,8 @@ __all__ = [
     "ResponseAudio",
     "ResponseCut",
     "ResponseEnded",
+    "ResponseHeld",
+    "ResponseReleased",
     "ResponseStarted",
     "ResponseText",
     "ServerMessage",
@@ -170,6 +172,16 @@ class ResponseEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseHeld:
+    """Somebody seems to speak over what is being heard: stop playing it, and keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReleased:
+    """It was no interruption: play on where it stopped. Follows each `ResponseHeld` unless the response is cut."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCut:
     """The response was ended early. Whatever of it is still queued anywhere must be dropped.
 
@@ -211,6 +223,8 @@ ServerMessage = (
     | ResponseText
     | ResponseAudio
     | ResponseEnded
+    | ResponseHeld
+    | ResponseReleased
     | ResponseCut
     | Warned
     | Refused

@@ -1,23 +1,24 @@
 """Is the user speaking? A detector judges single frames; the gate turns its votes into speech with a start and an end.
 
          votes   . . # . # # # # . # # # . . . . . . .
-         gate          |onset  |confirm  |             |release
+         gate          |onset             |            |release
                                           '- hangover -'
 
-Onset opens the gate, confirm says that the speech is long enough to interrupt for, release closes it. All times are
-sample numbers at 16 kHz since the start of the microphone.
+Onset opens the gate, release closes it. Beside it `BargeInJudge` weighs the same votes for an interruption. All times
+are sample numbers at 16 kHz since the start of the microphone.
 """
 
 import enum
 import math
 import operator
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import webrtcvad
 
 from duplex.audio import FRAME_MS, SAMPLE_BYTES
+from duplex.barge_in import BargeInJudge, BargeInSettings, Verdict
 
 __all__ = [
     "VAD_FRAME_BYTES",
@@ -120,13 +121,16 @@ class GateMoment(enum.Enum):
     """What just became known."""
 
     ONSET = enum.auto()
+    LIKELY = enum.auto()
+    """See `Verdict`, of which this and the next two are the gate's words."""
+    UNLIKELY = enum.auto()
     CONFIRM = enum.auto()
     RELEASE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class GateEvent:
-    """`at` is the sample where the speech began (onset, confirm) or ended (release), not where it was noticed."""
+    """`at` is the sample where the speech began, or ended (release), not where it was noticed."""
 
     moment: GateMoment
     at: int
@@ -136,55 +140,62 @@ class GateEvent:
 class VadSettings:
     """How many of the last frames must be voiced, and how long silence must last.
 
-    Onset 3 of 4 gave 70 ms at the median on clean to 10 dB speech; confirm 6 of 8 is the eager barge-in, about 130 ms.
-    600 ms of hangover cut no pause of half a second.
+    Onset 3 of 4 gave 70 ms at the median on clean to 10 dB speech. 600 ms of hangover cut no pause of half a second.
     """
 
     onset_votes: int = 3
     onset_frames: int = 4
-    confirm_votes: int = 6
-    confirm_frames: int = 8
     hangover_ms: int = 600
+    barge_in: BargeInSettings = field(default_factory=BargeInSettings)
 
 
 class VadGate:
-    """Votes in, onset, confirm and release out.
+    """Votes in; onset and release of speech out, and the verdicts on an interruption between them.
 
-    After `rearm` the gate asks for fresh evidence before it confirms again: what was said before an answer began must
-    not interrupt that answer.
+    After `rearm` the gate asks for fresh evidence of an interruption: what was said before an answer began must not
+    interrupt that answer.
     """
 
     def __init__(self, detector: SpeechDetector, settings: VadSettings) -> None:
         self._detector = detector
         self._settings = settings
-        self._votes: deque[bool] = deque(maxlen=max(settings.onset_frames, settings.confirm_frames))
+        self._votes: deque[bool] = deque(maxlen=settings.onset_frames)
+        self._judge = BargeInJudge(settings.barge_in)
         self._frames = 0
         self._started_at = 0
         self._last_voiced_end = 0
         self.open = False
-        self.confirmed = False
 
     @property
     def started_at(self) -> int:
         """Sample where the speech now open, or the last one, began."""
         return self._started_at
 
+    @property
+    def confirmed(self) -> bool:
+        """Is the speech now open enough to interrupt an answer?"""
+        return self.open and self._judge.confirmed
+
     def configure(self, settings: VadSettings) -> None:
         """Use other settings from the next frame on; speech under way goes on."""
         self._settings = settings
-        self._votes = deque(self._votes, maxlen=max(settings.onset_frames, settings.confirm_frames))
+        self._votes = deque(self._votes, maxlen=settings.onset_frames)
+        self._judge.configure(settings.barge_in)
 
     def rearm(self) -> None:
-        """Forget the votes so far; an open gate stays open."""
+        """Forget the evidence so far; an open gate stays open."""
         self._votes.clear()
-        self.confirmed = False
+        self._judge.rearm()
 
     def push(self, frame: bytes) -> list[GateEvent]:
         """Judge one frame of `VAD_FRAME_BYTES`."""
         voiced = self._detector.is_speech(frame)
         self._votes.append(voiced)
         self._frames += 1
-        return self._judge_voiced() if voiced else self._judge_unvoiced()
+        speech = self._judge_voiced() if voiced else []
+        verdicts = [GateEvent(_MOMENTS[verdict], self._started_at) for verdict in self._judge.push(voiced=voiced)]
+        ends = self.open and self._silent_ms() >= self._settings.hangover_ms
+        return [*speech, *verdicts, *([self._release()] if ends else [])]
 
     def close(self) -> list[GateEvent]:
         """End the speech at once, as a commit does."""
@@ -194,33 +205,28 @@ class VadGate:
 
     def _judge_voiced(self) -> list[GateEvent]:
         self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
-        events = []
-        if not self.open and self._has(self._settings.onset_votes, self._settings.onset_frames):
-            self.open = True
-            self._started_at = self._first_voiced()
-            events.append(GateEvent(GateMoment.ONSET, self._started_at))
-        if self.open and not self.confirmed and self._has(self._settings.confirm_votes, self._settings.confirm_frames):
-            self.confirmed = True
-            events.append(GateEvent(GateMoment.CONFIRM, self._started_at))
-        return events
-
-    def _judge_unvoiced(self) -> list[GateEvent]:
-        ends = self.open and self._silent_ms() >= self._settings.hangover_ms
-        return [self._release()] if ends else []
+        if self.open or sum(self._votes) < self._settings.onset_votes:
+            return []
+        self.open = True
+        self._started_at = self._first_voiced()
+        return [GateEvent(GateMoment.ONSET, self._started_at)]
 
     def _release(self) -> GateEvent:
         self.open = False
-        self.confirmed = False
         self._votes.clear()
+        if self._judge.confirmed:
+            self._judge.rearm()
         return GateEvent(GateMoment.RELEASE, self._last_voiced_end)
 
-    def _has(self, votes: int, frames: int) -> bool:
-        recent = list(self._votes)[-frames:]
-        return sum(recent) >= votes
-
     def _first_voiced(self) -> int:
-        recent = list(self._votes)[-self._settings.onset_frames :]
-        return (self._frames - len(recent) + recent.index(True)) * VAD_FRAME_SAMPLES
+        return (self._frames - len(self._votes) + self._votes.index(True)) * VAD_FRAME_SAMPLES
 
     def _silent_ms(self) -> int:
         return (self._frames * VAD_FRAME_SAMPLES - self._last_voiced_end) * 1000 // VAD_RATE_HZ
+
+
+_MOMENTS = {
+    Verdict.LIKELY: GateMoment.LIKELY,
+    Verdict.UNLIKELY: GateMoment.UNLIKELY,
+    Verdict.CONFIRM: GateMoment.CONFIRM,
+}

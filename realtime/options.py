@@ -37,6 +37,7 @@ def parse_options(query: Mapping[str, str], defaults: ConversationSettings) -> C
         mode=_choice(query, "conversation", modes, default=defaults.mode),
         input_rate_hz=_rate(query, "input_rate", defaults.input_rate_hz),
         output_rate_hz=_rate(query, "output_rate", defaults.output_rate_hz),
+        client_holds=extensions or binary,
     )
     return ConnectionOptions(query.get("model", "minicpm-o-4.5"), binary, extensions, settings)
 

@@ -325,7 +325,9 @@ def test_the_deadlines_the_documents_name_are_those_of_the_code() -> None:
     assert f"{SETTINGS.listen_limit_s:.0f} s at most" in interruption
     vad = SETTINGS.vad
     assert f"{vad.onset_votes} of {vad.onset_frames} frames voiced" in interruption
-    assert f"{vad.confirm_votes} of the last {vad.confirm_frames} frames voiced" in interruption
+    evidence = vad.barge_in
+    assert f"{evidence.cut_votes} of the last {evidence.cut_frames} frames voiced" in interruption
+    assert f"{evidence.release_ms} ms without a voiced frame" in interruption
     assert f"{vad.hangover_ms} ms without a voiced frame" in interruption
     assert f"no sign of life for {ENGINE.stall_s:.0f} s" in document("architecture")
     assert f"pieces of at most {SETTINGS.piece_ms} ms" in document("audio")

@@ -30,6 +30,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     ServerMessage,
@@ -190,6 +192,8 @@ class OpenAIDialect:
                 return self._end(None, latency_ms)
             case ResponseCut(reason, heard_ms, latency_ms):
                 return [*self._cleared(heard_ms), *self._end(reason, latency_ms)]
+            case ResponseHeld() | ResponseReleased():
+                return self._held(message)
             case Refused() | Warned() | Configured() | ModelListens():
                 return self._notice(message)
             case _:
@@ -275,6 +279,13 @@ class OpenAIDialect:
             return []
         cleared = {"response_id": self._last_response_id, "audio_end_ms": heard_ms}
         return [{"type": "output_audio_buffer.cleared", **cleared}]
+
+    def _held(self, message: ResponseHeld | ResponseReleased) -> list[Event]:
+        if not self._extensions:
+            return []
+        if isinstance(message, ResponseReleased):
+            return [{"type": "output_audio_buffer.resumed", "response_id": self._last_response_id}]
+        return [{"type": "output_audio_buffer.ducked", "response_id": self._last_response_id, "gain": 0.0}]
 
     def _end(self, cut: Any, latency_ms: Any) -> Iterable[Event]:
         life, self._life = self._life, None

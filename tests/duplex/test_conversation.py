@@ -3,7 +3,7 @@
 import pytest
 
 from duplex.conversation_settings import AfterBreak
-from duplex.effects import Decode, Flush, Interrupt, Prefill, Say, Speak
+from duplex.effects import Decode, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineText
 from duplex.errors import EngineStalled, InvalidAudio, InvalidEvent
 from duplex.messages import (
@@ -23,6 +23,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     SpeechStarted,
@@ -180,7 +182,8 @@ def test_a_simplex_break_while_the_engine_works(reason: BreakReason) -> None:
     talk = answered(Talk(simplex()))
     by_speech = reason is BreakReason.TURN_DETECTED
     effects = talk.hear(LOUD, 0.3) if by_speech else talk.ask(CancelResponse())
-    assert kinds(effects) == [Flush, *([SpeechStarted] if by_speech else []), ResponseCut, Interrupt]
+    hold, announcement = ([Hold], [SpeechStarted]) if by_speech else ([], [])
+    assert kinds(effects) == [*hold, Flush, *announcement, ResponseCut, Interrupt]
     assert talk.state() is TurnState.BREAKING
     assert not talk.conversation.admits(1)
     assert talk.engine(EngineText("stale"), SECOND_OF_SOUND, EngineIdle()) == [], "everything old is dropped"
@@ -204,10 +207,90 @@ def test_the_interrupting_words_come_with_their_prefix() -> None:
     assert loud_s(words) == pytest.approx(1.0)
 
 
-def test_an_interruption_is_confirmed_before_it_breaks() -> None:
+def test_a_noise_holds_the_answer_and_lets_it_go_on() -> None:
+    talk = answered(Talk(simplex(client_holds=True)))
+    talk.play()
+    assert kinds(talk.hear(LOUD, 0.1)) == [Hold, ResponseHeld]
+    assert talk.state() is TurnState.RESPONDING_HELD
+    assert talk.hear(QUIET, 0.18) == []
+    assert talk.hear(QUIET, 1.0) == [Release(client_waited=True), Say(ResponseReleased())], (
+        "and nothing else comes of it"
+    )
+    assert talk.state() is TurnState.RESPONDING
+    assert kinds(talk.hear(LOUD, 0.3))[-3:] == [SpeechStarted, ResponseCut, Interrupt], "it can still be interrupted"
+
+
+def test_before_anything_is_heard_the_client_is_not_told_of_a_hold() -> None:
     talk = answered(Talk(simplex()))
-    assert talk.hear(LOUD, 0.1) == []
-    assert talk.hear(QUIET, 1.0) == [], "a cough over an answer leaves no trace"
+    assert kinds(talk.hear(LOUD, 0.1) + talk.hear(QUIET, 0.3)) == [Hold, Release]
+
+
+@pytest.mark.parametrize("client_holds", [True, False])
+def test_while_it_is_held_a_client_that_stops_has_heard_no_more(client_holds: bool) -> None:
+    talk = answered(Talk(simplex(client_holds=client_holds)))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.44)
+    talk.hear(LOUD, 0.06)
+    assert talk.state() is TurnState.DRAINING_HELD
+    talk.hear(LOUD, 0.02)
+    talk.hear(QUIET, 0.18)
+    (cut,) = (m for m in messages(talk.ask(CancelResponse())) if isinstance(m, ResponseCut))
+    assert cut.heard_ms == pytest.approx(500 if client_holds else 700, abs=1)
+
+
+def test_a_client_that_stops_plays_the_rest_later() -> None:
+    talk = answered(Talk(simplex(client_holds=True)))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.8)
+    talk.hear(LOUD, 0.06)
+    talk.hear(QUIET, 0.2)
+    assert talk.state() is TurnState.DRAINING
+    talk.wait(0.13)
+    assert talk.state() is TurnState.DRAINING, "140 ms were left when it was held"
+    talk.wait(0.02)
+    assert talk.state() is TurnState.LISTENING
+
+
+def test_a_client_that_plays_on_ends_the_hold_when_it_has_played_all() -> None:
+    talk = answered(Talk(simplex()))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.9)
+    talk.hear(LOUD, 0.08)
+    assert kinds(talk.wait(0.1)) == [Release, ResponseReleased, SpeechStarted]
+    assert talk.state() is TurnState.LISTENING
+
+
+def test_a_held_answer_may_end_and_the_next_one_begin() -> None:
+    talk = speaking_model(Talk(duplex(client_holds=True)))
+    talk.play()
+    talk.hear(LOUD, 0.06)
+    assert kinds(talk.engine(EngineIdle())) == [ResponseEnded]
+    assert talk.state() is TurnState.DRAINING_HELD
+    assert kinds(talk.engine(EngineText("And"))) == [ResponseStarted, ResponseText]
+    assert talk.state() is TurnState.RESPONDING_HELD
+    assert kinds(talk.hear(QUIET, 0.3)) == [Release, ResponseReleased]
+
+
+def test_evidence_over_a_held_answer_counts_although_the_next_one_began() -> None:
+    talk = speaking_model(Talk(duplex()))
+    talk.hear(LOUD, 0.1)
+    talk.engine(EngineIdle(), EngineText("And"))
+    assert Interrupt(forget=False) in talk.hear(LOUD, 0.02)
+
+
+def test_a_microphone_that_stops_sending_does_not_hold_an_answer_for_ever() -> None:
+    talk = answered(Talk(simplex()))
+    talk.hear(LOUD, 0.1)
+    assert kinds(talk.wait(1.1)) == [Release]
+
+
+def test_a_client_that_forbids_interruption_frees_what_is_held() -> None:
+    talk = answered(Talk(simplex()))
+    talk.hear(LOUD, 0.1)
+    assert kinds(talk.ask(Configure(simplex(interrupt_response=False)))) == [Configured, Release]
     assert talk.state() is TurnState.RESPONDING
 
 
@@ -216,9 +299,9 @@ def test_speech_that_outlives_the_answer_is_announced_then() -> None:
     talk.engine(EngineIdle())
     talk.play()
     talk.hear(QUIET, 0.9)
-    assert talk.hear(LOUD, 0.1) == []
+    assert kinds(talk.hear(LOUD, 0.1)) == [Hold, ResponseHeld]
     effects = talk.wait(0.1)
-    assert kinds(effects) == [SpeechStarted]
+    assert kinds(effects) == [Release, ResponseReleased, SpeechStarted]
 
 
 def test_a_break_while_only_the_client_plays_does_not_touch_the_engine() -> None:
@@ -301,7 +384,9 @@ def test_a_duplex_model_opens_its_turn_with_its_first_output() -> None:
 def test_a_broken_duplex_model_listens_until_the_user_has_finished() -> None:
     talk = speaking_model(Talk(duplex()))
     effects = talk.hear(LOUD, 2.5)
-    assert [kind for kind in kinds(effects) if kind is not Prefill] == [Flush, SpeechStarted, ResponseCut, Interrupt]
+    assert [kind for kind in kinds(effects) if kind is not Prefill] == [
+        Hold, Flush, SpeechStarted, ResponseCut, Interrupt,
+    ]  # fmt: skip
     assert Interrupt(forget=False) in effects
     talk.engine(EngineIdle(interrupted=True))
     effects = talk.hear(QUIET, 0.58)
@@ -348,7 +433,7 @@ def test_a_model_that_answers_into_speech_is_broken_only_by_more_of_it() -> None
     assert Flush not in kinds(talk.hear(QUIET, 0.5))
     assert talk.state() is TurnState.RESPONDING
     effects = talk.hear(LOUD, 0.2)
-    assert kinds(effects)[:3] == [Flush, SpeechStarted, ResponseCut], "announced again: stock clients flush on it"
+    assert kinds(effects)[:4] == [Hold, Flush, SpeechStarted, ResponseCut], "announced again: stock clients flush on it"
 
 
 def test_a_silent_microphone_does_not_stop_the_beat_of_a_speaking_model() -> None:

@@ -1,6 +1,7 @@
 """The gate on scripted votes, the detectors on sound."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,8 @@ def run(script: str, settings: VadSettings) -> list[tuple[int, GateEvent]]:
     return [(number, event) for number, _ in enumerate(script, 1) for event in gate.push(FRAME)]
 
 
-SETTINGS = VadSettings(onset_votes=3, onset_frames=4, confirm_votes=6, confirm_frames=8, hangover_ms=100)
+SETTINGS = VadSettings(hangover_ms=100)
+SPEECH = {GateMoment.ONSET, GateMoment.RELEASE}
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,8 @@ SETTINGS = VadSettings(onset_votes=3, onset_frames=4, confirm_votes=6, confirm_f
         ("##..##..##", []),
         ("#.##......", [(4, GateMoment.ONSET, 0), (9, GateMoment.RELEASE, 4)]),
         ("..###.....", [(5, GateMoment.ONSET, 2), (10, GateMoment.RELEASE, 5)]),
-        ("..######.....", [(5, GateMoment.ONSET, 2), (8, GateMoment.CONFIRM, 2), (13, GateMoment.RELEASE, 8)]),
-        ("###.###.....", [(3, GateMoment.ONSET, 0), (7, GateMoment.CONFIRM, 0), (12, GateMoment.RELEASE, 7)]),
+        ("..######.....", [(5, GateMoment.ONSET, 2), (13, GateMoment.RELEASE, 8)]),
+        ("###.###.....", [(3, GateMoment.ONSET, 0), (12, GateMoment.RELEASE, 7)]),
         ("###....###....", [(3, GateMoment.ONSET, 0)]),
         ("###.....###.....", [
             (3, GateMoment.ONSET, 0),
@@ -63,36 +65,55 @@ SETTINGS = VadSettings(onset_votes=3, onset_frames=4, confirm_votes=6, confirm_f
     ],
 )  # fmt: skip
 def test_moments_and_their_samples(script: str, expected: list[tuple[int, GateMoment, int]]) -> None:
-    found = [(number, event.moment, event.at // VAD_FRAME_SAMPLES) for number, event in run(script, SETTINGS)]
+    found = [
+        (number, event.moment, event.at // VAD_FRAME_SAMPLES)
+        for number, event in run(script, SETTINGS)
+        if event.moment in SPEECH
+    ]
     assert found == expected
+
+
+def test_verdicts_come_after_the_onset_and_before_the_release() -> None:
+    found = [(number, event.moment) for number, event in run("######.....", replace(SETTINGS, hangover_ms=100))]
+    assert found == [
+        (3, GateMoment.ONSET),
+        (3, GateMoment.LIKELY),
+        (6, GateMoment.CONFIRM),
+        (11, GateMoment.RELEASE),
+    ]
+    found = [(number, event.moment) for number, event in run("###..........", replace(SETTINGS, hangover_ms=200))]
+    assert found == [
+        (3, GateMoment.ONSET),
+        (3, GateMoment.LIKELY),
+        (13, GateMoment.UNLIKELY),
+        (13, GateMoment.RELEASE),
+    ]
 
 
 @given(st.lists(st.booleans(), max_size=200))
 def test_moments_alternate_and_never_go_back(votes: list[bool]) -> None:
     events = [event for _, event in run("".join(".#"[vote] for vote in votes), SETTINGS)]
-    open_ = confirmed = False
+    open_ = False
     position = 0
     for event in events:
-        assert event.at >= position or event.moment is GateMoment.CONFIRM
-        if event.moment is GateMoment.ONSET:
-            assert not open_
-            open_ = True
-        elif event.moment is GateMoment.CONFIRM:
-            assert open_
-            assert not confirmed
-            confirmed = True
-        else:
-            assert open_
-            open_ = confirmed = False
-        position = event.at
+        if event.moment in SPEECH:
+            assert open_ is (event.moment is GateMoment.RELEASE)
+            open_ = event.moment is GateMoment.ONSET
+            assert event.at >= position
+            position = event.at
+        elif event.moment is not GateMoment.UNLIKELY:
+            assert open_, "only speech can interrupt"
 
 
 def test_rearm_asks_for_fresh_evidence() -> None:
     gate = VadGate(Votes([True] * 40), SETTINGS)
-    assert [e.moment for _ in range(6) for e in gate.push(FRAME)] == [GateMoment.ONSET, GateMoment.CONFIRM]
+    moments = [e.moment for _ in range(6) for e in gate.push(FRAME)]
+    assert moments == [GateMoment.ONSET, GateMoment.LIKELY, GateMoment.CONFIRM]
+    assert gate.confirmed
     gate.rearm()
     assert gate.open
-    assert [e.moment for _ in range(5) for e in gate.push(FRAME)] == []
+    assert not gate.confirmed
+    assert [e.moment for _ in range(5) for e in gate.push(FRAME)] == [GateMoment.LIKELY]
     assert [e.moment for e in gate.push(FRAME)] == [GateMoment.CONFIRM]
 
 

@@ -144,6 +144,37 @@ async def test_an_interruption_flushes_then_closes_and_the_next_words_are_heard(
         assert client.types.count("response.done") == 2
 
 
+async def test_a_noise_over_an_answer_holds_it_and_loses_no_byte() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 1.0)))
+    async with connected(pool) as client:
+        await ask(client)
+        await client.wait(lambda: bool(client.sound))
+        await client.send(LOUD * 1600)
+        ducked = await client.until("output_audio_buffer.ducked")
+        await client.send(bytes(6400))
+        resumed = await client.until("output_audio_buffer.resumed")
+        done = await client.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert is_answer(client.sound, 1.0)
+        held = client.received[client.received.index(ducked) : client.received.index(resumed)]
+        assert not any(isinstance(message, bytes) for message in held)
+
+
+async def test_a_strict_client_hears_nothing_of_a_hold() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 1.0)))
+    async with connected(pool, "?input_rate=16000") as client:
+        for sound in (LOUD * 16_000, bytes(25_600)):
+            await client.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(sound).decode()})
+        await client.until("response.output_audio.delta")
+        for sound in (LOUD * 1600, bytes(6400)):
+            await client.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(sound).decode()})
+        await client.until("response.done")
+        deltas = [e["delta"] for e in client.events if e["type"] == "response.output_audio.delta"]
+        assert is_answer(b"".join(map(base64.b64decode, deltas)), 1.0)
+        assert not any("buffer.ducked" in kind or "buffer.resumed" in kind for kind in client.types)
+        assert client.types.count("input_audio_buffer.speech_started") == 1
+
+
 async def test_cancel_by_event() -> None:
     pool = Pool(FakeEngine(answer("A long story.", 30.0)[:2]))
     async with connected(pool) as client:

@@ -28,6 +28,7 @@ def test_everything_asked_for() -> None:
     }
     options = parse_options(query, DEFAULTS)
     assert options.binary
+    assert options.settings.client_holds, "a client with extensions understands a hold"
     assert options.extensions
     assert options.model == "m"
     assert options.settings.mode is Mode.SIMPLEX

@@ -130,6 +130,28 @@ async def test_cleared_silences_at_once_and_marks_the_answer(browser: Browser, s
         assert await page.evaluate("window.omniDuplex.playback.responseId") == "r2"
 
 
+async def test_a_hold_silences_the_answer_and_a_release_plays_all_of_the_rest(
+    browser: Browser, server: ScriptedServer
+) -> None:
+    async with open_page(browser, server.url) as page:
+        socket = await talk(page, server)
+        await tap(page)
+        await answer(socket, "r1", seconds=2)
+        await page.wait_for_function("() => tappedPeak() > 0.4")
+        await socket.say({"type": "output_audio_buffer.ducked", "response_id": "r1", "gain": 0.0})
+        await page.wait_for_function("() => tappedPeak() === 0")
+        assert await page.evaluate("window.omniDuplex.playback.queuedMs") > 100
+        await phase_is(page, "answering")
+        await socket.say({"type": "output_audio_buffer.resumed", "response_id": "r1"})
+        await page.wait_for_function("() => tappedPeak() > 0.4")
+        await socket.say(
+            {"type": "response.output_audio.done", "response_id": "r1"},
+            {"type": "response.done", "response": {"id": "r1", "status": "completed"}},
+        )
+        await page.wait_for_function("() => window.omniDuplex.playback.type === 'ended'")
+        assert await page.evaluate("window.omniDuplex.playback.playedMs") == pytest.approx(2000, abs=1)
+
+
 @pytest.mark.parametrize("how", ["button", "escape"])
 async def test_the_user_stops_an_answer(browser: Browser, server: ScriptedServer, how: str) -> None:
     async with open_page(browser, server.url) as page:

@@ -29,6 +29,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     ServerMessage,
@@ -165,6 +167,15 @@ def test_a_cut_after_the_end_flushes_and_closes_nothing_twice(extensions: bool) 
     events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 900, {}), extensions=True)
     assert types(events) == (["output_audio_buffer.cleared"] if extensions else [])
     assert all(event["response_id"] == done["id"] for event in events)
+
+
+def test_a_hold_is_told_to_those_who_asked_for_extensions() -> None:
+    plain, extended = make(), make(extensions=True)
+    assert say(plain, ResponseStarted(1), ResponseHeld(), ResponseReleased())[4:] == []
+    events = say(extended, ResponseStarted(1), ResponseHeld(), ResponseReleased(), extensions=True)
+    assert types(events) == [*OPENING, "output_audio_buffer.ducked", "output_audio_buffer.resumed"]
+    assert events[-2]["gain"] == 0.0
+    assert {event["response_id"] for event in events[-2:]} == {events[0]["response"]["id"]}
 
 
 def test_binary_audio_is_raw_and_only_within_a_response() -> None:
