@@ -13,7 +13,7 @@ from typing import assert_never
 from duplex.audio import SAMPLE_BYTES
 from duplex.clock import ms_to_samples, samples_to_ms
 from duplex.conversation_settings import AfterBreak, ConversationSettings
-from duplex.delivery import Delivery
+from duplex.delivery import Delivery, Sounding
 from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
@@ -207,7 +207,12 @@ class Conversation:
 
     def receive_sent(self, generation: int, message: ServerMessage, now: float) -> None:
         """A `Speak` has left through the exit."""
-        self._delivery.sent(generation, message, now)
+        evidence = self._settings.vad.barge_in
+        match self._delivery.sent(generation, message, now):
+            case Sounding.BEGINS:
+                self._mic.gate.guard(evidence.guard_begin_ms)
+            case Sounding.AGAIN:
+                self._mic.gate.guard(evidence.guard_again_ms)
 
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
@@ -330,6 +335,7 @@ class Conversation:
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
         heard_ms = self._delivery.cut(now)
+        self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
         announcement = self._announce()
         cut = ResponseCut(reason, heard_ms, self._latency.take())
@@ -363,6 +369,7 @@ class Conversation:
                 effects += self._delivery.hold(now, client_holds=self._settings.client_holds)
             elif action is TurnAction.RELEASE:
                 effects += self._delivery.release(now)
+                self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
         return effects
 
     def _open(self, now: float) -> Effect:

@@ -1,5 +1,6 @@
 """What is sent of the responses, and what of it was heard."""
 
+import enum
 import math
 
 from duplex.audio import SAMPLE_BYTES
@@ -17,7 +18,18 @@ from duplex.messages import (
 from duplex.playout import PlayoutClock
 from duplex.speaking import Voice
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "Sounding"]
+
+
+class Sounding(enum.Enum):
+    """What a piece that left means for who listens."""
+
+    BEGINS = enum.auto()
+    """The first sound of a response."""
+    AGAIN = enum.auto()
+    """The client had run dry inside it."""
+    GOES_ON = enum.auto()
+    """Nothing new, or no sound at all."""
 
 
 class Delivery:
@@ -70,16 +82,20 @@ class Delivery:
         """What the filter still holds of the newest response, at its end."""
         return [self.speak(ResponseAudio(piece)) for piece in self._voice.flush()]
 
-    def sent(self, generation: int, message: ServerMessage, now: float) -> None:
+    def sent(self, generation: int, message: ServerMessage, now: float) -> Sounding:
         """Something of a response has left."""
+        sounding = Sounding.GOES_ON
         if isinstance(message, ResponseStarted):
             self._playing, self._playout = generation, PlayoutClock()
             if self._stopped:
                 self._playout.hold(now)
         elif isinstance(message, ResponseAudio):
+            if self._playout.is_dry(now):
+                sounding = Sounding.AGAIN if self._playout.sent_s else Sounding.BEGINS
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
         elif isinstance(message, ResponseEnded) and generation == self.generation:
             self._end_sent = True
+        return sounding
 
     def acknowledge(self, generation: int, played_s: float, now: float) -> None:
         """The client has played so much of a response; one that does not play any more is ignored."""

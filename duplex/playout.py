@@ -29,6 +29,10 @@ class PlayoutClock:
         held = self._held_at is not None and self._ends_at > self._held_at
         return float("inf") if held else self._ends_at
 
+    def is_dry(self, now: float) -> bool:
+        """Has the client played all it was sent, or was it sent nothing?"""
+        return self._ends_at <= self._played_until(now)
+
     def hold(self, now: float) -> None:
         """The client stops playing and keeps what it has."""
         if self._held_at is None:

@@ -187,6 +187,10 @@ class VadGate:
         self._votes.clear()
         self._judge.rearm()
 
+    def guard(self, ms: int) -> None:
+        """Ask for more evidence of an interruption for so long."""
+        self._judge.guard(ms)
+
     def push(self, frame: bytes) -> list[GateEvent]:
         """Judge one frame of `VAD_FRAME_BYTES`."""
         voiced = self._detector.is_speech(frame)

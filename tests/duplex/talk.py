@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from duplex.audio import SAMPLE_BYTES
+from duplex.barge_in import BargeIn, evidence
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
+from duplex.vad import VadSettings
 
 __all__ = [
     "LOUD",
@@ -115,9 +117,13 @@ def seconds(pcm: bytes) -> float:
     return len(pcm) / SAMPLE_BYTES / RATE_HZ
 
 
+EAGER = VadSettings(barge_in=evidence(BargeIn.EAGER))
+"""A cut takes 120 ms, so that tests of what follows it are short."""
+
+
 def simplex(**changes: object) -> ConversationSettings:
-    return replace(ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=RATE_HZ), **changes)  # type: ignore[arg-type]
+    return replace(ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=RATE_HZ, vad=EAGER), **changes)  # type: ignore[arg-type]
 
 
 def duplex(**changes: object) -> ConversationSettings:
-    return replace(ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=RATE_HZ), **changes)  # type: ignore[arg-type]
+    return replace(ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=RATE_HZ, vad=EAGER), **changes)  # type: ignore[arg-type]

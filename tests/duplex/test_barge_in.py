@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplex.barge_in import BargeInJudge, BargeInSettings, Verdict
+from duplex.barge_in import BargeIn, BargeInJudge, BargeInSettings, Verdict, evidence
 
 SETTINGS = BargeInSettings(hold_votes=3, hold_frames=4, cut_votes=6, cut_frames=10, release_ms=80, hold_limit_ms=400)
 
@@ -73,3 +73,46 @@ def test_new_settings_keep_the_doubt_and_the_evidence() -> None:
         judge.push(voiced=True)
     judge.configure(BargeInSettings(cut_votes=5, cut_frames=40))
     assert judge.push(voiced=True) == [Verdict.CONFIRM]
+
+
+def test_on_its_guard_it_asks_for_more_and_not_for_ever() -> None:
+    judge = BargeInJudge(SETTINGS)
+    judge.guard(100)
+    judge.guard(40)
+    verdicts = [(n, v) for n in range(1, 5) for v in judge.push(voiced=True)]
+    assert verdicts == [(4, Verdict.LIKELY)]
+    judge.rearm()
+    judge.guard(20)
+    assert [v for _ in range(3) for v in judge.push(voiced=True)] == [Verdict.LIKELY]
+    judge.guard(1000)
+    assert [n for n in range(4, 12) for v in judge.push(voiced=True) if v is Verdict.CONFIRM] == [8]
+
+
+@pytest.mark.parametrize(
+    ("asked", "votes", "frames"),
+    [
+        (evidence(BargeIn.EAGER), 6, 12),
+        (evidence(BargeIn.BALANCED), 16, 40),
+        (evidence(BargeIn.CALM), 40, 100),
+        (evidence(BargeIn.CALM, min_ms=500), 25, 62),
+        (evidence(BargeIn.EAGER, min_ms=60), 3, 8),
+        (evidence(BargeIn.BALANCED, threshold=1.0), 32, 80),
+        (evidence(BargeIn.BALANCED, threshold=0.25), 8, 20),
+        (evidence(BargeIn.BALANCED, threshold=0.0), 8, 20),
+        (evidence(BargeIn.EAGER, min_ms=60, threshold=0.0), 3, 4),
+    ],
+)
+def test_how_much_evidence_is_asked_for(asked: BargeInSettings, votes: int, frames: int) -> None:
+    assert (asked.cut_votes, asked.cut_frames) == (votes, frames)
+    assert asked.hold_limit_ms >= frames * 20
+
+
+def test_the_default_is_balanced() -> None:
+    assert BargeInSettings() == evidence(BargeIn.BALANCED)
+
+
+@given(st.sampled_from(BargeIn), st.none() | st.integers(60, 5000), st.floats(0, 1))
+def test_steady_speech_is_always_enough(preset: BargeIn, min_ms: int | None, threshold: float) -> None:
+    judge = BargeInJudge(evidence(preset, min_ms=min_ms, threshold=threshold))
+    verdicts = [v for _ in range(1000) for v in judge.push(voiced=True)]
+    assert verdicts == [Verdict.LIKELY, Verdict.CONFIRM]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
 from duplex.effects import Decode, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineText
@@ -32,6 +33,7 @@ from duplex.messages import (
     Warned,
 )
 from duplex.turns import TurnState
+from duplex.vad import VadSettings
 from tests.duplex.talk import LOUD, QUIET, Talk, duplex, heard, kinds, loud_s, messages, seconds, simplex
 
 SECOND_OF_SOUND = EngineAudio(bytes(48_000))
@@ -220,6 +222,47 @@ def test_a_noise_holds_the_answer_and_lets_it_go_on() -> None:
     assert kinds(talk.hear(LOUD, 0.3))[-3:] == [SpeechStarted, ResponseCut, Interrupt], "it can still be interrupted"
 
 
+def balanced(talk: Talk) -> Talk:
+    """An answer whose sound began more than two seconds ago, with the default amount of evidence."""
+    answered(talk)
+    talk.engine(SECOND_OF_SOUND, SECOND_OF_SOUND, SECOND_OF_SOUND)
+    talk.play()
+    talk.hear(QUIET, 2.1)
+    return talk
+
+
+@pytest.mark.parametrize("barge_in", list(BargeIn))
+def test_each_preset_holds_at_once_and_cuts_in_its_own_time(barge_in: BargeIn) -> None:
+    talk = balanced(Talk(simplex().weighing(BargeIn.CALM, None, 0.5).weighing(barge_in, None, 0.5)))
+    assert kinds(talk.hear(LOUD, 0.06)) == [Hold, ResponseHeld]
+    ms = {BargeIn.EAGER: 120, BargeIn.BALANCED: 320, BargeIn.CALM: 800}[barge_in]
+    assert talk.hear(LOUD, (ms - 80) / 1000) == []
+    assert kinds(talk.hear(LOUD, 0.02))[:4] == [Flush, SpeechStarted, ResponseCut, Interrupt]
+
+
+def test_a_word_of_agreement_holds_and_releases_and_two_in_a_row_cut() -> None:
+    talk = balanced(Talk(simplex(vad=VadSettings())))
+    assert kinds(talk.hear(LOUD, 0.3) + talk.hear(QUIET, 0.3)) == [Hold, ResponseHeld, Release, ResponseReleased]
+    talk.hear(QUIET, 1.0)
+    assert kinds(talk.hear(LOUD, 0.26) + talk.hear(QUIET, 0.2)) == [Hold, ResponseHeld, Release, ResponseReleased]
+    assert ResponseCut in kinds(talk.hear(LOUD, 0.2)), "the first is not forgotten yet"
+
+
+def test_when_the_sound_begins_or_begins_again_more_evidence_is_asked_for() -> None:
+    talk = answered(Talk(simplex()))
+    talk.play()
+    assert talk.hear(LOUD, 0.06) == [], "the answer's own echo may be new to an echo canceller"
+    assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
+    assert kinds(talk.hear(QUIET, 0.2)) == [Release, ResponseReleased]
+    talk.hear(QUIET, 1.9)
+    talk.engine(SECOND_OF_SOUND)
+    for effect in talk.engine(SECOND_OF_SOUND):
+        assert isinstance(effect, Speak)
+        talk.conversation.receive_sent(effect.generation, effect.message, talk.now)
+    assert talk.hear(LOUD, 0.06) == [], "it had run dry"
+    assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
+
+
 def test_before_anything_is_heard_the_client_is_not_told_of_a_hold() -> None:
     talk = answered(Talk(simplex()))
     assert kinds(talk.hear(LOUD, 0.1) + talk.hear(QUIET, 0.3)) == [Hold, Release]
@@ -230,8 +273,8 @@ def test_while_it_is_held_a_client_that_stops_has_heard_no_more(client_holds: bo
     talk = answered(Talk(simplex(client_holds=client_holds)))
     talk.engine(EngineIdle())
     talk.play()
-    talk.hear(QUIET, 0.44)
-    talk.hear(LOUD, 0.06)
+    talk.hear(QUIET, 0.42)
+    talk.hear(LOUD, 0.08)
     assert talk.state() is TurnState.DRAINING_HELD
     talk.hear(LOUD, 0.02)
     talk.hear(QUIET, 0.18)
@@ -243,8 +286,8 @@ def test_a_client_that_stops_plays_the_rest_later() -> None:
     talk = answered(Talk(simplex(client_holds=True)))
     talk.engine(EngineIdle())
     talk.play()
-    talk.hear(QUIET, 0.8)
-    talk.hear(LOUD, 0.06)
+    talk.hear(QUIET, 0.78)
+    talk.hear(LOUD, 0.08)
     talk.hear(QUIET, 0.2)
     assert talk.state() is TurnState.DRAINING
     talk.wait(0.13)
@@ -266,7 +309,7 @@ def test_a_client_that_plays_on_ends_the_hold_when_it_has_played_all() -> None:
 def test_a_held_answer_may_end_and_the_next_one_begin() -> None:
     talk = speaking_model(Talk(duplex(client_holds=True)))
     talk.play()
-    talk.hear(LOUD, 0.06)
+    talk.hear(LOUD, 0.08)
     assert kinds(talk.engine(EngineIdle())) == [ResponseEnded]
     assert talk.state() is TurnState.DRAINING_HELD
     assert kinds(talk.engine(EngineText("And"))) == [ResponseStarted, ResponseText]

@@ -116,3 +116,13 @@ def test_real_time_stands_still_with_a_client_that_waits() -> None:
     pacer.sent(0.2, now=10.0)
     pacer.stood_still(5.0)
     assert pacer.due_at(0.1) == pytest.approx(15.05)
+
+
+def test_dry_is_a_client_with_nothing_left_to_play() -> None:
+    clock = PlayoutClock()
+    assert clock.is_dry(0.0)
+    clock.sent(0.1, now=10.0)
+    assert not clock.is_dry(10.05)
+    assert clock.is_dry(10.11)
+    clock.hold(10.05)
+    assert not clock.is_dry(99.0)

@@ -37,12 +37,17 @@ QUICK_VAD = VadSettings(
     onset_votes=1,
     onset_frames=1,
     hangover_ms=20,
-    barge_in=BargeInSettings(hold_votes=1, hold_frames=1, cut_votes=1, cut_frames=1, release_ms=20),
+    barge_in=BargeInSettings(
+        hold_votes=1, hold_frames=1, cut_votes=1, cut_frames=1, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+    ),
 )
 """One frame begins speech and interrupts, one ends it: every action of a sequence then counts."""
 
 TWO_STEPS = replace(
-    QUICK_VAD, barge_in=BargeInSettings(hold_votes=1, hold_frames=1, cut_votes=2, cut_frames=3, release_ms=20)
+    QUICK_VAD,
+    barge_in=BargeInSettings(
+        hold_votes=1, hold_frames=1, cut_votes=2, cut_frames=3, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+    ),
 )
 """One frame holds an answer, two of three cut it off, a silent one releases it."""
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duplex.barge_in import BargeIn, evidence
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError, InvalidAudio, InvalidEvent
@@ -266,6 +267,35 @@ def test_turn_detection_null_is_push_to_talk_and_can_be_switched_back() -> None:
     settings = ask(dialect, on)[0].settings
     assert settings.detect_turns
     assert settings.vad.hangover_ms == 800
+
+
+def update_turns(dialect: OpenAIDialect, **turns: object) -> ConversationSettings:
+    update = {"audio": {"input": {"turn_detection": {"type": "server_vad", **turns}}}}
+    (request,) = ask(dialect, {"type": "session.update", "session": update})
+    assert isinstance(request, Configure)
+    return request.settings
+
+
+def test_a_session_chooses_how_readily_it_is_interrupted() -> None:
+    dialect = make()
+    assert update_turns(dialect, silence_duration_ms=500).vad.barge_in == evidence(BargeIn.BALANCED)
+    calm = update_turns(dialect, barge_in="calm")
+    assert (calm.barge_in, calm.vad.barge_in) == (BargeIn.CALM, evidence(BargeIn.CALM))
+    assert update_turns(dialect, threshold=0.8).vad.barge_in == evidence(BargeIn.CALM, threshold=0.8)
+    exact = update_turns(dialect, threshold=0.5, interrupt_min_ms=500)
+    assert exact.vad.barge_in == evidence(BargeIn.CALM, min_ms=500)
+    assert exact.vad.hangover_ms == 500
+    session = json.loads(dialect.encode(Configured())[0])["session"]
+    assert session["audio"]["input"]["turn_detection"]["barge_in"] == "calm"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("barge_in", "rude"), ("threshold", 1.5), ("threshold", "high"), ("interrupt_min_ms", 0)]
+)
+def test_an_impossible_readiness_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        update_turns(make(), **{name: value})
+    assert refused.value.param == f"session.audio.input.turn_detection.{name}"
 
 
 def test_a_refused_update_changes_nothing() -> None:
