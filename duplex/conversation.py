@@ -14,6 +14,7 @@ from duplex.audio import SAMPLE_BYTES
 from duplex.clock import ms_to_samples, samples_to_ms
 from duplex.conversation_settings import AfterBreak, ConversationSettings
 from duplex.delivery import Delivery, Sounding
+from duplex.echo import SILENT_DBFS
 from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
@@ -96,7 +97,8 @@ class Conversation:
 
     def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
-        events = self._mic.push(pcm)
+        far_dbfs = SILENT_DBFS if self._settings.client_cancels_echo else self._delivery.far_dbfs(now)
+        events = self._mic.push(pcm, far_dbfs)
         self._heard_at = now
         effects = [effect for event in events for effect in self._on_gate(event, now)]
         return effects + self._feed()

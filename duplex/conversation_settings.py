@@ -38,6 +38,8 @@ class ConversationSettings:
     """So much voice cuts an answer off, whatever `barge_in` says."""
     threshold: float = 0.5
     """OpenAI's: 0 to 1, more evidence the higher it is. With the two above it makes `vad.barge_in`: see `weighing`."""
+    client_cancels_echo: bool = False
+    """The microphone does not hear the answer: no echo is expected in it."""
     prefix_padding_ms: int = 300
     vad: VadSettings = field(default_factory=VadSettings)
     piece_ms: int = 100
@@ -60,7 +62,9 @@ class ConversationSettings:
         """How much of the microphone's past must be at hand."""
         return self.keep_s if self.detect_turns else self.push_to_talk_s
 
-    def weighing(self, barge_in: BargeIn, interrupt_min_ms: int | None, threshold: float) -> "ConversationSettings":
+    def weighing(
+        self, barge_in: BargeIn, interrupt_min_ms: int | None = None, threshold: float = 0.5
+    ) -> "ConversationSettings":
         """These settings with so much evidence for an interruption."""
         if (barge_in, interrupt_min_ms, threshold) == (self.barge_in, self.interrupt_min_ms, self.threshold):
             return self

@@ -6,6 +6,7 @@ import math
 from duplex.audio import SAMPLE_BYTES
 from duplex.clock import samples_to_s
 from duplex.conversation_settings import ConversationSettings
+from duplex.echo import FarEnd
 from duplex.effects import Effect, Hold, Release, Say, Speak
 from duplex.messages import (
     ResponseAudio,
@@ -48,6 +49,7 @@ class Delivery:
         self._end_sent = False
         self._told = False
         self._stopped = False
+        self._far_end = FarEnd()
 
     @property
     def played_out_at(self) -> float:
@@ -87,11 +89,13 @@ class Delivery:
         sounding = Sounding.GOES_ON
         if isinstance(message, ResponseStarted):
             self._playing, self._playout = generation, PlayoutClock()
+            self._far_end.begin()
             if self._stopped:
                 self._playout.hold(now)
         elif isinstance(message, ResponseAudio):
             if self._playout.is_dry(now):
                 sounding = Sounding.AGAIN if self._playout.sent_s else Sounding.BEGINS
+            self._far_end.sent(message.pcm, self._rate_hz)
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
         elif isinstance(message, ResponseEnded) and generation == self.generation:
             self._end_sent = True
@@ -101,6 +105,10 @@ class Delivery:
         """The client has played so much of a response; one that does not play any more is ignored."""
         if generation == self._playing:
             self._playout.acknowledge(played_s, now)
+
+    def far_dbfs(self, now: float) -> float:
+        """How loud the client has played since the last call."""
+        return self._far_end.level_dbfs(self._playout.played_s(now))
 
     def hold(self, now: float, *, client_holds: bool) -> list[Effect]:
         """Stop. The client is told when something of a response can be heard there."""

@@ -3,6 +3,7 @@
 import math
 
 from duplex.audio import Framer, PcmFormat, Recording
+from duplex.echo import SILENT_DBFS
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 from duplex.resample import Quality, StreamResampler
 from duplex.vad import VAD_FRAME_BYTES, VAD_RATE_HZ, GateEvent, VadGate
@@ -39,11 +40,14 @@ class Microphone:
         self._framer.push(self._fast.flush())
         self._tune(rate_hz)
 
-    def push(self, pcm: bytes) -> list[GateEvent]:
-        """Take whole samples at `rate_hz`. Raises `InvalidAudio`, using nothing, for half a sample."""
+    def push(self, pcm: bytes, far_dbfs: float = SILENT_DBFS) -> list[GateEvent]:
+        """Take whole samples at `rate_hz`, heard while the client plays something as loud as `far_dbfs`.
+
+        Raises `InvalidAudio`, using nothing, for half a sample.
+        """
         self._format.samples(pcm)
         self.recording.append(self._clean.push(pcm))
-        return [event for frame in self._framer.push(self._fast.push(pcm)) for event in self.gate.push(frame)]
+        return [event for frame in self._framer.push(self._fast.push(pcm)) for event in self.gate.push(frame, far_dbfs)]
 
     def _tune(self, rate_hz: int) -> None:
         self._format = PcmFormat(rate_hz)

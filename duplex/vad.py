@@ -19,17 +19,20 @@ import webrtcvad
 
 from duplex.audio import FRAME_MS, SAMPLE_BYTES
 from duplex.barge_in import BargeInJudge, BargeInSettings, Verdict
+from duplex.echo import SILENT_DBFS, EchoBar
 
 __all__ = [
     "VAD_FRAME_BYTES",
     "VAD_FRAME_SAMPLES",
     "VAD_RATE_HZ",
     "FloorGatedDetector",
+    "FrameClassifier",
     "GateEvent",
     "GateMoment",
     "SpeechDetector",
     "VadGate",
     "VadSettings",
+    "Vote",
     "WebRtcDetector",
     "default_detector",
 ]
@@ -39,11 +42,28 @@ VAD_FRAME_SAMPLES = VAD_RATE_HZ * FRAME_MS // 1000
 VAD_FRAME_BYTES = VAD_FRAME_SAMPLES * SAMPLE_BYTES
 
 
-class SpeechDetector(Protocol):
-    """Judges frames of 20 ms, 16 kHz, 16-bit mono; may remember earlier ones."""
+class Vote(enum.Enum):
+    """What one frame is evidence of."""
+
+    NOTHING = enum.auto()
+    FAINT = enum.auto()
+    """Speech that was under way may go on in it."""
+    SPEECH = enum.auto()
+
+
+class FrameClassifier(Protocol):
+    """Tells the sound of speech from others, frame by frame: 20 ms, 16 kHz, 16-bit mono. May remember earlier ones."""
 
     def is_speech(self, frame: bytes) -> bool:
         """Does this frame, `VAD_FRAME_BYTES` long, sound like speech?"""
+        ...
+
+
+class SpeechDetector(Protocol):
+    """Judges frames of the same form, and knows the room."""
+
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+        """Weigh the next frame, heard while the client plays something as loud as `far_dbfs`."""
         ...
 
 
@@ -59,10 +79,11 @@ class WebRtcDetector:
 
 
 class FloorGatedDetector:
-    """Lets another detector vote only on frames clearly louder than the room.
+    """Lets a classifier vote only on frames clearly louder than the room, and than the echo of an answer in it.
 
     webrtcvad alone fires for ever on a fan; with a margin of 6 dB over the tracked floor its false triggers on
-    stationary noise go to none at the same latency (docs/interruption.md has the measurement).
+    stationary noise go to none at the same latency (docs/interruption.md has the measurement). Frames from 3 dB on are
+    faint: they let speech go on but neither begin nor interrupt.
     """
 
     _QUIETEST_DBFS = -55.0
@@ -75,23 +96,39 @@ class FloorGatedDetector:
     _UNVOICED_FRAMES_A_LOOK = 5
     """The room is listened to ten times a second: measuring a level costs more than the inner detector's vote."""
 
-    def __init__(self, inner: SpeechDetector, margin_db: float = 6.0) -> None:
+    def __init__(self, inner: FrameClassifier, margin_db: float = 6.0, release_margin_db: float = 3.0) -> None:
         self._inner = inner
         self._margin_db = margin_db
+        self._release_margin_db = release_margin_db
+        self._echo = EchoBar()
         self._floor_dbfs: float | None = None
         self._frames = 0
 
     def is_speech(self, frame: bytes) -> bool:
-        """Vote of the inner detector, or no when the frame is as quiet as the room."""
-        # The inner detector hears every frame, loud or not: its own noise model must not have holes.
+        """Whether the frame is speech, with no answer in the room."""
+        return self.judge(frame) is Vote.SPEECH
+
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+        """Vote of the inner classifier, or nothing when the frame is as quiet as the room or the answer's echo."""
+        # The inner classifier hears every frame, loud or not: its own noise model must not have holes.
         voiced = self._inner.is_speech(frame)
         self._frames += 1
-        if not voiced and self._frames < self._UNVOICED_FRAMES_A_LOOK:
-            return False
+        self._echo.hear_far(far_dbfs)
+        if not voiced and not self._echo.sounds and self._frames < self._UNVOICED_FRAMES_A_LOOK:
+            return Vote.NOTHING
         level = level_dbfs(frame)
         floor = min(level, self._HIGHEST_FIRST_FLOOR_DBFS) if self._floor_dbfs is None else self._floor_dbfs
         self._floor_dbfs = max(self._followed(floor, level), self._LOWEST_FLOOR_DBFS)
-        return voiced and level > max(floor + self._margin_db, self._QUIETEST_DBFS)
+        if self._echo.sounds:
+            self._echo.hear_near(level)
+        return self._weigh(level, floor) if voiced else Vote.NOTHING
+
+    def _weigh(self, level: float, floor: float) -> Vote:
+        if level <= max(self._QUIETEST_DBFS, self._echo.bar_dbfs()):
+            return Vote.NOTHING
+        if level > floor + self._margin_db:
+            return Vote.SPEECH
+        return Vote.FAINT if level > floor + self._release_margin_db else Vote.NOTHING
 
     def _followed(self, floor: float, level: float) -> float:
         """The floor falls quickly and rises slowly, so that speech does not lift it."""
@@ -146,6 +183,11 @@ class VadSettings:
     onset_votes: int = 3
     onset_frames: int = 4
     hangover_ms: int = 600
+    long_speech_ms: int = 15_000
+    """Speech that lasts so long ends at the first short pause."""
+    long_hangover_ms: int = 200
+    speech_limit_ms: int = 30_000
+    """And then it ends: a room full of voices has no pause."""
     barge_in: BargeInSettings = field(default_factory=BargeInSettings)
 
 
@@ -191,15 +233,18 @@ class VadGate:
         """Ask for more evidence of an interruption for so long."""
         self._judge.guard(ms)
 
-    def push(self, frame: bytes) -> list[GateEvent]:
-        """Judge one frame of `VAD_FRAME_BYTES`."""
-        voiced = self._detector.is_speech(frame)
+    def push(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> list[GateEvent]:
+        """Judge one frame of `VAD_FRAME_BYTES`, heard while the client plays something as loud as `far_dbfs`."""
+        vote = self._detector.judge(frame, far_dbfs)
+        voiced = vote is Vote.SPEECH
         self._votes.append(voiced)
         self._frames += 1
-        speech = self._judge_voiced() if voiced else []
+        if voiced or (self.open and vote is Vote.FAINT):
+            self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
+        speech = self._begin() if voiced else []
         verdicts = [GateEvent(_MOMENTS[verdict], self._started_at) for verdict in self._judge.push(voiced=voiced)]
-        ends = self.open and self._silent_ms() >= self._settings.hangover_ms
-        return [*speech, *verdicts, *([self._release()] if ends else [])]
+        events = [*speech, *verdicts]
+        return [*events, self._release()] if self.open and self._has_ended() else events
 
     def close(self) -> list[GateEvent]:
         """End the speech at once, as a commit does."""
@@ -207,8 +252,7 @@ class VadGate:
             return []
         return [self._release()]
 
-    def _judge_voiced(self) -> list[GateEvent]:
-        self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
+    def _begin(self) -> list[GateEvent]:
         if self.open or sum(self._votes) < self._settings.onset_votes:
             return []
         self.open = True
@@ -225,8 +269,15 @@ class VadGate:
     def _first_voiced(self) -> int:
         return (self._frames - len(self._votes) + self._votes.index(True)) * VAD_FRAME_SAMPLES
 
-    def _silent_ms(self) -> int:
-        return (self._frames * VAD_FRAME_SAMPLES - self._last_voiced_end) * 1000 // VAD_RATE_HZ
+    def _has_ended(self) -> bool:
+        settings = self._settings
+        lasts_ms, silent_ms = self._ms_since(self._started_at), self._ms_since(self._last_voiced_end)
+        is_long = lasts_ms >= settings.long_speech_ms
+        hangover_ms = min(settings.hangover_ms, settings.long_hangover_ms) if is_long else settings.hangover_ms
+        return silent_ms >= hangover_ms or lasts_ms >= settings.speech_limit_ms
+
+    def _ms_since(self, sample: int) -> int:
+        return (self._frames * VAD_FRAME_SAMPLES - sample) * 1000 // VAD_RATE_HZ
 
 
 _MOMENTS = {

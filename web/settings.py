@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
@@ -117,6 +119,8 @@ class ConversationOptions(_Part):
     after_break: AfterBreak = AfterBreak.LISTEN
     lead_ms: Annotated[int, Field(ge=100, le=5000)] = 250
     """How far reply audio may run ahead of real time."""
+    barge_in: BargeIn = BargeIn.BALANCED
+    detector: DetectorKind = DetectorKind.WEBRTC
 
 
 class Settings(_Part):
@@ -178,6 +182,8 @@ OPTIONS = (
     Option("engine.parrot_faults", "--parrot-fault", ("OMNI_DUPLEX_PARROT_FAULT",), several=True),
     Option("conversation.mode", "--duplex, --simplex", ("OMNI_DUPLEX_MODE",)),
     Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),
+    Option("conversation.barge_in", "--barge-in", ("OMNI_DUPLEX_BARGE_IN",)),
+    Option("conversation.detector", "--detector", ("OMNI_DUPLEX_DETECTOR",)),
     Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
     Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
 )

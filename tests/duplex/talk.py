@@ -9,11 +9,12 @@ from duplex.audio import SAMPLE_BYTES
 from duplex.barge_in import BargeIn, evidence
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
+from duplex.echo import SILENT_DBFS
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
-from duplex.vad import VadSettings
+from duplex.vad import VadSettings, Vote
 
 __all__ = [
     "LOUD",
@@ -37,8 +38,9 @@ RATE_HZ = 16_000
 class LoudIsSpeech:
     """Votes for every frame that is more than a resampler's dither."""
 
-    def is_speech(self, frame: bytes) -> bool:
-        return bool(np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50)
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+        loud = np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50
+        return Vote.SPEECH if loud else Vote.NOTHING
 
 
 class Talk:

@@ -233,7 +233,7 @@ def balanced(talk: Talk) -> Talk:
 
 @pytest.mark.parametrize("barge_in", list(BargeIn))
 def test_each_preset_holds_at_once_and_cuts_in_its_own_time(barge_in: BargeIn) -> None:
-    talk = balanced(Talk(simplex().weighing(BargeIn.CALM, None, 0.5).weighing(barge_in, None, 0.5)))
+    talk = balanced(Talk(simplex().weighing(BargeIn.CALM).weighing(barge_in)))
     assert kinds(talk.hear(LOUD, 0.06)) == [Hold, ResponseHeld]
     ms = {BargeIn.EAGER: 120, BargeIn.BALANCED: 320, BargeIn.CALM: 800}[barge_in]
     assert talk.hear(LOUD, (ms - 80) / 1000) == []

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplex.audio import INPUT_RATES_HZ, Recording
+from duplex.echo import SILENT_DBFS
 from duplex.hearing import Chunker, Microphone
-from duplex.vad import GateMoment, VadGate, VadSettings, default_detector
+from duplex.vad import GateMoment, VadGate, VadSettings, Vote, default_detector
 from tests.speech import silence, speech
 
 
@@ -35,9 +36,9 @@ def test_the_fast_path_does_not_wait_for_the_clean_one() -> None:
     frames: list[bytes] = []
 
     class Counting:
-        def is_speech(self, frame: bytes) -> bool:
+        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
             frames.append(frame)
-            return False
+            return Vote.NOTHING
 
     microphone = Microphone(24_000, VadGate(Counting(), VadSettings()), 160_000)
     for number in range(1, 51):

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duplex.barge_in import BargeIn, evidence
+from duplex.echo import SILENT_DBFS
 from duplex.vad import (
     VAD_FRAME_BYTES,
     VAD_FRAME_SAMPLES,
@@ -16,6 +18,7 @@ from duplex.vad import (
     GateMoment,
     VadGate,
     VadSettings,
+    Vote,
     WebRtcDetector,
     default_detector,
     level_dbfs,
@@ -28,12 +31,13 @@ FRAME = bytes(VAD_FRAME_BYTES)
 class Votes:
     """A detector that says what it was told to."""
 
-    def __init__(self, votes: Iterable[bool]) -> None:
+    def __init__(self, votes: Iterable[bool | Vote]) -> None:
         self._votes = iter(votes)
 
-    def is_speech(self, frame: bytes) -> bool:
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
         assert len(frame) == VAD_FRAME_BYTES
-        return next(self._votes)
+        vote = next(self._votes)
+        return vote if isinstance(vote, Vote) else (Vote.SPEECH if vote else Vote.NOTHING)
 
 
 def run(script: str, settings: VadSettings) -> list[tuple[int, GateEvent]]:
@@ -133,8 +137,8 @@ def frames(sound: bytes) -> list[bytes]:
 
 def test_the_default_detector_hears_speech_and_not_silence() -> None:
     detector = default_detector()
-    assert not any(detector.is_speech(frame) for frame in frames(silence(1)))
-    assert sum(detector.is_speech(frame) for frame in frames(speech(1))) > 40
+    assert not any(detector.judge(frame) is Vote.SPEECH for frame in frames(silence(1)))
+    assert sum(detector.judge(frame) is Vote.SPEECH for frame in frames(speech(1))) > 40
 
 
 def test_the_floor_learns_a_noisy_room() -> None:
@@ -155,7 +159,7 @@ def test_a_room_that_is_noisy_from_the_first_frame_is_not_taken_for_speech() -> 
 
 def test_a_call_may_begin_with_speech() -> None:
     detector = default_detector()
-    assert sum(detector.is_speech(frame) for frame in frames(speech(0.5))) > 20
+    assert sum(detector.judge(frame) is Vote.SPEECH for frame in frames(speech(0.5))) > 20
 
 
 def test_noise_after_digital_silence_is_learnt_within_seconds() -> None:
@@ -175,3 +179,61 @@ def test_speech_rises_over_the_learnt_floor() -> None:
 @pytest.mark.parametrize(("amplitude", "level"), [(0, -100.0), (32767, 0.0), (3277, -20.0)])
 def test_level(amplitude: int, level: float) -> None:
     assert level_dbfs(amplitude.to_bytes(2, "little") * 320) == pytest.approx(level, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("script", "released"),
+    [
+        # f is faint: not enough to begin, enough to go on.
+        ("ffffffffff", None),
+        ("###ffffff.....", 14),
+        ("###..f..f.....", 14),
+        ("###.......", 8),
+    ],
+)
+def test_faint_frames_keep_speech_going_and_begin_none(script: str, released: int | None) -> None:
+    marks = {"#": Vote.SPEECH, "f": Vote.FAINT, ".": Vote.NOTHING}
+    gate = VadGate(Votes(marks[mark] for mark in script), SETTINGS)
+    events = [(number, event.moment) for number, _ in enumerate(script, 1) for event in gate.push(FRAME)]
+    assert next((number for number, moment in events if moment is GateMoment.RELEASE), None) == released
+
+
+def test_faint_frames_are_no_evidence_of_an_interruption() -> None:
+    gate = VadGate(Votes([Vote.SPEECH] * 3 + [Vote.FAINT] * 50), SETTINGS)
+    moments = [event.moment for _ in range(53) for event in gate.push(FRAME)]
+    assert moments == [GateMoment.ONSET, GateMoment.LIKELY, GateMoment.UNLIKELY]
+
+
+LONG = replace(SETTINGS, hangover_ms=600, long_speech_ms=1000, long_hangover_ms=100, speech_limit_ms=2000)
+
+
+@pytest.mark.parametrize(
+    ("script", "released"),
+    [
+        ("#" * 200, 100),
+        ("#" * 20 + "." * 10 + "#" * 200, 100),
+        ("#" * 60 + "." * 10 + "#" * 200, 65),
+        ("#" * 45 + "." * 10 + "#" * 200, 50),
+    ],
+)
+def test_speech_that_never_ends_is_ended(script: str, released: int) -> None:
+    """At its first short pause when it is long, and then in any case."""
+    releases = [number for number, event in run(script, LONG) if event.moment is GateMoment.RELEASE]
+    assert releases[0] == released
+
+
+def quieter(sound: bytes, db: float) -> bytes:
+    samples = np.frombuffer(sound, "<i2") * 10 ** (db / 20)
+    return np.rint(samples).astype("<i2").tobytes()
+
+
+def test_speech_little_louder_than_the_room_is_faint() -> None:
+    class Always:
+        def is_speech(self, frame: bytes) -> bool:
+            return True
+
+    detector = FloorGatedDetector(Always())
+    for frame in frames(noise(10, level=0.01)):
+        detector.judge(frame)
+    votes = [[detector.judge(frame) for frame in frames(quieter(noise(0.2, level=0.01), db))] for db in (1, 4.5, 8)]
+    assert [set(each) for each in votes] == [{Vote.NOTHING}, {Vote.FAINT}, {Vote.SPEECH}]

@@ -24,6 +24,7 @@ def test_everything_asked_for() -> None:
         "conversation": "simplex",
         "barge_in": "calm",
         "duplex": "1",
+        "echo": "cancelled",
         "model": "m",
         "utm_source": "ignored",
     }
@@ -31,6 +32,7 @@ def test_everything_asked_for() -> None:
     assert options.binary
     assert options.settings.barge_in is BargeIn.CALM
     assert options.settings.vad.barge_in == evidence(BargeIn.CALM)
+    assert options.settings.client_cancels_echo
     assert options.settings.client_holds, "a client with extensions understands a hold"
     assert options.extensions
     assert options.model == "m"
@@ -49,6 +51,7 @@ def test_everything_asked_for() -> None:
         ({"conversation": "chess"}, "conversation"),
         ({"barge_in": "rude"}, "barge_in"),
         ({"mode": "video"}, "mode"),
+        ({"echo": "loud"}, "echo"),
         ({"ext": "yes please"}, "ext"),
     ],
 )

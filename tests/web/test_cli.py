@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from web import cli
 from web.banner import banner, server_url
@@ -47,9 +49,11 @@ def test_flags_reach_the_settings() -> None:
         *("--api-key", "a", "--api-key", "b", "--allow-origin", "https://x.org", "--log-level", "debug"),
         *("--gpu-devices", "", "--output-dir", "/out", "--engine-port", "99", "--parrot-fault", "no_flag"),
         *("--llm-model", "m.gguf", "--vision-backend", "coreml", "--insecure"),
+        *("--barge-in", "calm", "--detector", "energy"),
     )
     assert (settings.server.host, settings.server.port, settings.engine_port) == ("localhost", 1234, 99)
     assert (settings.conversation.mode, settings.conversation.after_break) == (Mode.SIMPLEX, AfterBreak.RESET)
+    assert (settings.conversation.barge_in, settings.conversation.detector) == (BargeIn.CALM, DetectorKind.ENERGY)
     assert len(settings.server.api_keys) == 2
     assert (settings.engine.gpu_devices, settings.engine.output_dir) == ("", Path("/out"))
     assert settings.engine.parrot_faults == ("no_flag",)

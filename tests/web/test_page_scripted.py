@@ -62,7 +62,10 @@ async def test_the_microphone_reaches_the_server_as_20_ms_frames(browser: Browse
             "() => getComputedStyle(document.body).getPropertyValue('--microphone-level') > 0.2"
         )
         assert socket.audio_sizes == {640}
-        assert socket.path == "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&conversation=duplex"
+        assert (
+            socket.path
+            == "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled&conversation=duplex"
+        )
         assert socket.offered_protocols == ""
         assert await page.evaluate("window.omniDuplex.speaker.node.context.sampleRate") == 24_000
 
