@@ -10,12 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import assert_never
 
+from duplex.after_break import interrupt
 from duplex.audio import SAMPLE_BYTES
 from duplex.clock import ms_to_samples, samples_to_ms
-from duplex.conversation_settings import AfterBreak, ConversationSettings
+from duplex.conversation_settings import ConversationSettings
 from duplex.delivery import Delivery, Sounding
 from duplex.echo import SILENT_DBFS
-from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say
+from duplex.echo_canceller import EchoCanceller
+from duplex.effects import Decode, Effect, Flush, Prefill, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
     EngineAudio,
@@ -26,7 +28,7 @@ from duplex.engine.base import (
     Mode,
 )
 from duplex.errors import EngineStalled, InvalidEvent
-from duplex.hearing import Chunker, Microphone
+from duplex.hearing import Chunker, Cleaner, Microphone
 from duplex.latency import TurnLatency
 from duplex.messages import (
     AcknowledgePlayback,
@@ -64,13 +66,20 @@ CHUNK_SAMPLES = ENGINE_INPUT_RATE_HZ
 class Conversation:
     """See the module's docstring. All `now` are seconds of one monotonic clock."""
 
-    def __init__(self, settings: ConversationSettings, detector: SpeechDetector, now: float) -> None:
+    def __init__(
+        self,
+        settings: ConversationSettings,
+        detector: SpeechDetector,
+        now: float,
+        canceller: EchoCanceller | None = None,
+    ) -> None:
         self._settings = settings
         gate = VadGate(detector, settings.vad)
-        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ)
+        cleaner = Cleaner(canceller, for_engine=settings.engine_hears_cleaned) if canceller else None
+        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ, cleaner)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
         self._turns = TurnMachine()
-        self._delivery = Delivery(settings)
+        self._delivery = Delivery(settings, cleaner.far_sound if cleaner else None)
         self._latency = TurnLatency()
         self._announced = False
         self._due: Mapping[str, str] | None = None
@@ -98,7 +107,7 @@ class Conversation:
     def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
         far_dbfs = SILENT_DBFS if self._settings.client_cancels_echo else self._delivery.far_dbfs(now)
-        events = self._mic.push(pcm, far_dbfs)
+        events = self._mic.push(pcm, far_dbfs, self._delivery.played_s(now))
         self._heard_at = now
         effects = [effect for event in events for effect in self._on_gate(event, now)]
         return effects + self._feed()
@@ -344,21 +353,8 @@ class Conversation:
         effects: list[Effect] = [Flush(), *announcement, Say(cut)]
         if interrupts:
             self._broken_at = now
-            effects.append(self._interrupt(reason))
+            effects.append(interrupt(self._settings, self._chunks, reason, self._mic.gate.started_at))
         return effects
-
-    def _interrupt(self, reason: BreakReason) -> Interrupt:
-        if self._settings.mode is Mode.SIMPLEX:
-            return Interrupt(forget=False)
-        if self._settings.after_break is AfterBreak.RESET:
-            padding = ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ)
-            if reason is BreakReason.TURN_DETECTED:
-                self._chunks.seek(self._mic.gate.started_at - padding)
-            return Interrupt(forget=True)
-        # Asked for silence, the model keeps it until it is spoken to; interrupted by speech, until that has ended.
-        spoken_over = reason is BreakReason.TURN_DETECTED
-        self._chunks.hold(int(self._settings.listen_limit_s * ENGINE_INPUT_RATE_HZ) if spoken_over else None)
-        return Interrupt(forget=False)
 
     def _apply(self, event: TurnEvent, now: float) -> list[Effect]:
         effects: list[Effect] = []

@@ -40,6 +40,8 @@ class ConversationSettings:
     """OpenAI's: 0 to 1, more evidence the higher it is. With the two above it makes `vad.barge_in`: see `weighing`."""
     client_cancels_echo: bool = False
     """The microphone does not hear the answer: no echo is expected in it."""
+    engine_hears_cleaned: bool = True
+    """Where an echo canceller is at work, the model hears its result and not the microphone."""
     prefix_padding_ms: int = 300
     vad: VadSettings = field(default_factory=VadSettings)
     piece_ms: int = 100

@@ -7,6 +7,7 @@ from duplex.audio import SAMPLE_BYTES
 from duplex.clock import samples_to_s
 from duplex.conversation_settings import ConversationSettings
 from duplex.echo import FarEnd
+from duplex.echo_canceller import FarSound
 from duplex.effects import Effect, Hold, Release, Say, Speak
 from duplex.messages import (
     ResponseAudio,
@@ -39,7 +40,9 @@ class Delivery:
     A break raises the lowest generation that may still leave.
     """
 
-    def __init__(self, settings: ConversationSettings) -> None:
+    def __init__(self, settings: ConversationSettings, far_sound: FarSound | None = None) -> None:
+        """`far_sound` follows what the client plays, where somebody wants to hear it."""
+        self._far_sound = far_sound
         self._tune(settings)
         self.generation = 0
         """Of the newest response; 0 before the first."""
@@ -90,12 +93,16 @@ class Delivery:
         if isinstance(message, ResponseStarted):
             self._playing, self._playout = generation, PlayoutClock()
             self._far_end.begin()
+            if self._far_sound is not None:
+                self._far_sound.begin(self._rate_hz)
             if self._stopped:
                 self._playout.hold(now)
         elif isinstance(message, ResponseAudio):
             if self._playout.is_dry(now):
                 sounding = Sounding.AGAIN if self._playout.sent_s else Sounding.BEGINS
             self._far_end.sent(message.pcm, self._rate_hz)
+            if self._far_sound is not None:
+                self._far_sound.sent(message.pcm)
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
         elif isinstance(message, ResponseEnded) and generation == self.generation:
             self._end_sent = True
@@ -109,6 +116,10 @@ class Delivery:
     def far_dbfs(self, now: float) -> float:
         """How loud the client has played since the last call."""
         return self._far_end.level_dbfs(self._playout.played_s(now))
+
+    def played_s(self, now: float) -> float:
+        """How far the client has come in the response that plays."""
+        return self._playout.played_s(now)
 
     def hold(self, now: float, *, client_holds: bool) -> list[Effect]:
         """Stop. The client is told when something of a response can be heard there."""

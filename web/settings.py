@@ -121,6 +121,9 @@ class ConversationOptions(_Part):
     """How far reply audio may run ahead of real time."""
     barge_in: BargeIn = BargeIn.BALANCED
     detector: DetectorKind = DetectorKind.WEBRTC
+    aec: Literal["auto", "on", "off"] = "auto"
+    """Echo cancellation for clients that have none; `auto` where its package is installed."""
+    engine_hears_cleaned: bool = True
 
 
 class Settings(_Part):
@@ -184,6 +187,8 @@ OPTIONS = (
     Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),
     Option("conversation.barge_in", "--barge-in", ("OMNI_DUPLEX_BARGE_IN",)),
     Option("conversation.detector", "--detector", ("OMNI_DUPLEX_DETECTOR",)),
+    Option("conversation.aec", "--aec", ("OMNI_DUPLEX_AEC",)),
+    Option("conversation.engine_hears_cleaned", None, ("OMNI_DUPLEX_ENGINE_HEARS_CLEANED",)),
     Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
     Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
 )

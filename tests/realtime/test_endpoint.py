@@ -66,7 +66,15 @@ class Pool:
             await self.returned.wait_for(lambda: not self.leased)
 
 
-def app(pool: Pool, access: Access | None = None, **limits: Any) -> FastAPI:
+class Deaf:
+    """An echo canceller that takes everything for echo."""
+
+    def clean(self, near: bytes, far: bytes) -> bytes:
+        assert len(near) == len(far)
+        return bytes(len(near))
+
+
+def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **limits: Any) -> FastAPI:
     application = FastAPI()
     service = RealtimeService(
         lease=pool.lease,
@@ -75,6 +83,7 @@ def app(pool: Pool, access: Access | None = None, **limits: Any) -> FastAPI:
         limits=replace(SessionLimits(), **limits),
         make_detector=LoudIsSpeech,
         clock=MonotonicClock(),
+        make_canceller=Deaf if cancels else None,
     )
     application.include_router(make_router(service))
     return application
@@ -173,6 +182,22 @@ async def test_a_strict_client_hears_nothing_of_a_hold() -> None:
         assert is_answer(b"".join(map(base64.b64decode, deltas)), 1.0)
         assert not any("buffer.ducked" in kind or "buffer.resumed" in kind for kind in client.types)
         assert client.types.count("input_audio_buffer.speech_started") == 1
+
+
+async def test_an_echo_canceller_hears_for_clients_that_have_none() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 0.1)))
+    async with serving(app(pool, cancels=True)) as address:
+        async with peer(address, BINARY) as client:
+            await client.until("session.created")
+            await ask(client)
+            await client.send({"type": "input_audio_buffer.commit"})
+            await client.until("error")
+            assert "input_audio_buffer.speech_started" not in client.types
+        await pool.until_returned()
+        async with peer(address, BINARY + "&echo=cancelled") as client:
+            await client.until("session.created")
+            await ask(client)
+            await client.until("response.done")
 
 
 async def test_cancel_by_event() -> None:
