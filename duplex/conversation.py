@@ -48,7 +48,6 @@ from duplex.messages import (
     ResponseCut,
     ResponseEnded,
     ResponseStarted,
-    ResponseText,
     ServerMessage,
     SpeechStarted,
     SpeechStopped,
@@ -329,7 +328,7 @@ class Conversation:
             opening = self._apply(TurnEvent.RESPONSE_STARTS, now)
         if isinstance(output, EngineText):
             self._latency.output("text", now)
-            return [*opening, self._delivery.speak(ResponseText(output.text))]
+            return [*opening, self._delivery.text(output.text)]
         self._latency.output("audio", now)
         return opening + self._delivery.sound(output.pcm)
 
@@ -345,11 +344,11 @@ class Conversation:
 
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
-        heard_ms = self._delivery.cut(now)
+        heard_ms, heard_text = self._delivery.cut(now)
         self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
         announcement = self._announce()
-        cut = ResponseCut(reason, heard_ms, self._latency.take())
+        cut = ResponseCut(reason, heard_ms, self._latency.take(), heard_text)
         effects: list[Effect] = [Flush(), *announcement, Say(cut)]
         if interrupts:
             self._broken_at = now

@@ -9,12 +9,14 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.echo import FarEnd
 from duplex.echo_canceller import FarSound
 from duplex.effects import Effect, Hold, Release, Say, Speak
+from duplex.heard_text import Spoken
 from duplex.messages import (
     ResponseAudio,
     ResponseEnded,
     ResponseHeld,
     ResponseReleased,
     ResponseStarted,
+    ResponseText,
     ServerMessage,
 )
 from duplex.playout import PlayoutClock
@@ -50,6 +52,7 @@ class Delivery:
         self._playing = 0
         self._playout = PlayoutClock()
         self._end_sent = False
+        self._spoken: dict[int, Spoken] = {}
         self._told = False
         self._stopped = False
         self._far_end = FarEnd()
@@ -73,25 +76,39 @@ class Delivery:
         self.generation += 1
         self._end_sent = False
         self._voice = Voice(self._rate_hz, self._piece_ms)
+        self._spoken[self.generation] = Spoken()
         return self.generation
 
     def speak(self, message: ServerMessage) -> Speak:
         """Something of the newest response, in order with its sound."""
         return Speak(self.generation, message)
 
+    def text(self, text: str) -> Effect:
+        """A piece of the newest response's text."""
+        self._spoken[self.generation].text += text
+        return self.speak(ResponseText(text))
+
     def sound(self, pcm: bytes) -> list[Effect]:
         """The engine's sound of the newest response, cut into pieces at the client's rate."""
-        return [self.speak(ResponseAudio(piece)) for piece in self._voice.push(pcm)]
+        return self._pieces(self._voice.push(pcm))
 
     def rest(self) -> list[Effect]:
         """What the filter still holds of the newest response, at its end."""
-        return [self.speak(ResponseAudio(piece)) for piece in self._voice.flush()]
+        effects = self._pieces(self._voice.flush())
+        self._spoken[self.generation].complete = True
+        return effects
+
+    def _pieces(self, pieces: list[bytes]) -> list[Effect]:
+        samples = sum(len(piece) for piece in pieces) // SAMPLE_BYTES
+        self._spoken[self.generation].audio_s += samples_to_s(samples, self._rate_hz)
+        return [self.speak(ResponseAudio(piece)) for piece in pieces]
 
     def sent(self, generation: int, message: ServerMessage, now: float) -> Sounding:
         """Something of a response has left."""
         sounding = Sounding.GOES_ON
         if isinstance(message, ResponseStarted):
             self._playing, self._playout = generation, PlayoutClock()
+            self._spoken = {number: spoken for number, spoken in self._spoken.items() if number >= generation}
             self._far_end.begin()
             if self._far_sound is not None:
                 self._far_sound.begin(self._rate_hz)
@@ -104,6 +121,8 @@ class Delivery:
             if self._far_sound is not None:
                 self._far_sound.sent(message.pcm)
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
+        elif isinstance(message, ResponseText) and generation in self._spoken:
+            self._spoken[generation].sent += len(message.text)
         elif isinstance(message, ResponseEnded) and generation == self.generation:
             self._end_sent = True
         return sounding
@@ -137,12 +156,13 @@ class Delivery:
         self._playout.release(now)
         return effects
 
-    def cut(self, now: float) -> int:
-        """Nothing sent so far is admitted any more. Returns how much of what played was heard, in ms."""
-        heard_ms = int(self._playout.played_s(now) * 1000)
+    def cut(self, now: float) -> tuple[int, str]:
+        """Nothing sent so far is admitted any more. Returns how much of what played was heard: in ms, and in words."""
+        heard_s = self._playout.played_s(now)
+        spoken = self._spoken.get(self._playing, Spoken())
         self.release(now)
         self.refuse_all()
-        return heard_ms
+        return int(heard_s * 1000), spoken.heard(heard_s)
 
     def refuse_all(self) -> None:
         """Admit nothing of the responses so far."""

@@ -185,13 +185,14 @@ class ResponseReleased:
 class ResponseCut:
     """The response was ended early. Whatever of it is still queued anywhere must be dropped.
 
-    `heard_ms` is how much of it the user has heard. It also comes when all of the response was sent and only the client
-    still played it; a dialect then has nothing left to close.
+    `heard_ms` is how much of it the user has heard, `heard_text` the words of it. It also comes when all of the response
+    was sent and only the client still played it; a dialect then has nothing left to close.
     """
 
     reason: BreakReason
     heard_ms: int
     latency_ms: Mapping[str, int]
+    heard_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

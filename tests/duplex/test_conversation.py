@@ -371,6 +371,36 @@ def test_a_playback_report_corrects_what_was_heard() -> None:
     assert cut.heard_ms == 200
 
 
+def cut_of(talk: Talk) -> ResponseCut:
+    (cut,) = (m for m in messages(talk.ask(CancelResponse())) if isinstance(m, ResponseCut))
+    return cut
+
+
+def test_a_cut_tells_the_words_that_were_heard() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.0)
+    talk.hear(QUIET, 0.7)
+    talk.engine(EngineText("one two three "), EngineText("four five six"), *[SECOND_OF_SOUND] * 4, EngineIdle())
+    talk.play()
+    talk.now += 1.9
+    assert cut_of(talk).heard_text == "one two three"
+
+
+def test_a_report_corrects_the_words_too() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.0)
+    talk.hear(QUIET, 0.7)
+    talk.engine(EngineText("one two three four five six"), *[SECOND_OF_SOUND] * 4, EngineIdle())
+    talk.play()
+    talk.now += 2.0
+    talk.ask(AcknowledgePlayback(generation=1, played_ms=300))
+    assert cut_of(talk).heard_text == "one"
+
+
+def test_of_an_answer_that_was_not_heard_no_word_was() -> None:
+    assert cut_of(answered(Talk(simplex()))).heard_text == ""
+
+
 def test_a_cancel_with_nothing_to_cancel() -> None:
     talk = Talk(simplex())
     with pytest.raises(InvalidEvent) as refused:

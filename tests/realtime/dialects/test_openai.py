@@ -144,9 +144,12 @@ def test_a_complete_response() -> None:
 def test_a_cut_response_ends_with_the_same_sequence(reason: BreakReason) -> None:
     dialect = make()
     say(dialect, ResponseStarted(1), ResponseText("Half a"))
-    events = say(dialect, ResponseCut(reason, 300, {}))
+    say(dialect, ResponseText(" story"))
+    events = say(dialect, ResponseCut(reason, 300, {}, "Half a"))
     assert types(events) == CLOSING
     done = events[-1]["response"]
+    assert events[1]["transcript"] == events[2]["part"]["transcript"] == "Half a", "what nobody heard was not said"
+    assert done["output"][0]["content"][0]["transcript"] == "Half a"
     assert done["status"] == "cancelled"
     assert done["status_details"] == {"type": "cancelled", "reason": reason.value}
     assert done["output"][0]["status"] == "incomplete"
@@ -155,8 +158,9 @@ def test_a_cut_response_ends_with_the_same_sequence(reason: BreakReason) -> None
 def test_with_extensions_the_flush_comes_first_and_names_the_response() -> None:
     dialect = make(extensions=True)
     say(dialect, ResponseStarted(1), extensions=True)
-    events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 300, {}), extensions=True)
+    events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 300, {}, "Well"), extensions=True)
     assert types(events) == ["output_audio_buffer.cleared", *CLOSING]
+    assert events[0]["transcript"] == "Well"
     assert events[0]["response_id"] == events[-1]["response"]["id"]
     assert events[0]["audio_end_ms"] == 300
 
