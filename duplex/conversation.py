@@ -248,6 +248,10 @@ class Conversation:
         match event.moment:
             case GateMoment.RELEASE:
                 return self._on_release(event, now)
+            case GateMoment.PAUSE:
+                # The model may as well hear it now, while more is waited for.
+                early = self._announced and self._settings.mode is Mode.SIMPLEX
+                return [Prefill(chunk) for chunk in self._chunks.take_early(event.at)] if early else []
             case GateMoment.LIKELY:
                 holds = self._interrupts and self._turns.audible and not self._turns.held
                 return self._apply(TurnEvent.HOLD, now) if holds else []
@@ -288,7 +292,7 @@ class Conversation:
         if self._settings.mode is Mode.DUPLEX:
             # The model has heard it already, second by second.
             return [stopped, Say(Committed())]
-        return [stopped, *self._hand_over(), *(self._answer(now, {}) if self._settings.create_response else [])]
+        return [stopped, *self._hand_over(event.at), *(self._answer(now, {}) if self._settings.create_response else [])]
 
     def _feed(self) -> list[Effect]:
         """Hand whole seconds to the engine as they come."""
@@ -301,8 +305,8 @@ class Conversation:
                 effects.append(Decode())
         return effects
 
-    def _hand_over(self) -> list[Effect]:
-        return [*(Prefill(chunk) for chunk in self._chunks.take_rest()), Say(Committed())]
+    def _hand_over(self, speech_end: int | None = None) -> list[Effect]:
+        return [*(Prefill(chunk) for chunk in self._chunks.take_rest(speech_end)), Say(Committed())]
 
     # --- the assistant's turn
 

@@ -14,6 +14,9 @@ __all__ = ["Chunker", "Cleaner", "Microphone"]
 assert VAD_RATE_HZ == ENGINE_INPUT_RATE_HZ == ECHO_RATE_HZ, "one sample number must mean one moment on both paths"
 
 
+_TENTH = ENGINE_INPUT_RATE_HZ // 10
+
+
 class Microphone:
     """Two paths from one stream: a fast one to the gate, a clean one into the recording.
 
@@ -95,6 +98,7 @@ class Chunker:
         self._chunk_samples = chunk_samples
         self._next = 0
         self._held_until: float = 0
+        self._early_end: int | None = None
 
     @property
     def held(self) -> bool:
@@ -140,8 +144,20 @@ class Chunker:
             chunks.append(self._take(self._chunk_samples))
         return chunks
 
-    def take_rest(self) -> list[bytes]:
-        """Everything that waits, the last chunk as short as it is."""
+    def take_early(self, speech_end: int) -> list[bytes]:
+        """What waits at a pause after `speech_end`, in whole tenths of a second: an engine pads what is less."""
+        self._early_end = speech_end
+        chunks = self.take_whole()
+        tenths = self.waiting // _TENTH
+        return [*chunks, self._take(tenths * _TENTH)] if tenths else chunks
+
+    def take_rest(self, speech_end: int | None = None) -> list[bytes]:
+        """Everything that waits, the last chunk as short as it is.
+
+        Nothing when it was taken early and the speech ended there: what came since is silence, and is passed over.
+        """
+        if speech_end is not None and speech_end == self._early_end:
+            self.discard()
         chunks = self.take_whole()
         if self.waiting:
             chunks.append(self._take(self.waiting))

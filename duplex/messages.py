@@ -185,8 +185,8 @@ class ResponseReleased:
 class ResponseCut:
     """The response was ended early. Whatever of it is still queued anywhere must be dropped.
 
-    `heard_ms` is how much of it the user has heard, `heard_text` the words of it. It also comes when all of the response
-    was sent and only the client still played it; a dialect then has nothing left to close.
+    `heard_ms` is how much of it the user has heard, `heard_text` the words of it. It also comes when all of it was sent
+    and only the client still played it; a dialect then has nothing left to close.
     """
 
     reason: BreakReason

@@ -162,12 +162,14 @@ class GateMoment(enum.Enum):
     """See `Verdict`, of which this and the next two are the gate's words."""
     UNLIKELY = enum.auto()
     CONFIRM = enum.auto()
+    PAUSE = enum.auto()
+    """Perhaps the end: `pause_ms` of silence. It comes again after each further voiced frame."""
     RELEASE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class GateEvent:
-    """`at` is the sample where the speech began, or ended (release), not where it was noticed."""
+    """`at` is the sample where the speech began, or ended (pause, release), not where it was noticed."""
 
     moment: GateMoment
     at: int
@@ -183,6 +185,7 @@ class VadSettings:
     onset_votes: int = 3
     onset_frames: int = 4
     hangover_ms: int = 600
+    pause_ms: int = 250
     long_speech_ms: int = 15_000
     """Speech that lasts so long ends at the first short pause."""
     long_hangover_ms: int = 200
@@ -243,8 +246,8 @@ class VadGate:
             self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
         speech = self._begin() if voiced else []
         verdicts = [GateEvent(_MOMENTS[verdict], self._started_at) for verdict in self._judge.push(voiced=voiced)]
-        events = [*speech, *verdicts]
-        return [*events, self._release()] if self.open and self._has_ended() else events
+        end = [self._release()] if self.open and self._has_ended() else self._pause()
+        return [*speech, *verdicts, *end]
 
     def close(self) -> list[GateEvent]:
         """End the speech at once, as a commit does."""
@@ -268,6 +271,11 @@ class VadGate:
 
     def _first_voiced(self) -> int:
         return (self._frames - len(self._votes) + self._votes.index(True)) * VAD_FRAME_SAMPLES
+
+    def _pause(self) -> list[GateEvent]:
+        silent_ms = self._ms_since(self._last_voiced_end)
+        pauses = self.open and silent_ms - FRAME_MS < self._settings.pause_ms <= silent_ms
+        return [GateEvent(GateMoment.PAUSE, self._last_voiced_end)] if pauses else []
 
     def _has_ended(self) -> bool:
         settings = self._settings

@@ -237,3 +237,18 @@ def test_speech_little_louder_than_the_room_is_faint() -> None:
         detector.judge(frame)
     votes = [[detector.judge(frame) for frame in frames(quieter(noise(0.2, level=0.01), db))] for db in (1, 4.5, 8)]
     assert [set(each) for each in votes] == [{Vote.NOTHING}, {Vote.FAINT}, {Vote.SPEECH}]
+
+
+def test_a_pause_is_told_after_each_stretch_of_speech() -> None:
+    settings = replace(SETTINGS, hangover_ms=200, pause_ms=100)
+    pauses = [
+        (number, event.at // VAD_FRAME_SAMPLES)
+        for number, event in run("####.......##....." + "." * 8, settings)
+        if event.moment is GateMoment.PAUSE
+    ]
+    assert pauses == [(9, 4), (18, 13)]
+
+
+def test_a_hangover_shorter_than_a_pause_tells_none() -> None:
+    moments = [event.moment for _, event in run("####" + "." * 20, replace(SETTINGS, hangover_ms=100))]
+    assert GateMoment.PAUSE not in moments
