@@ -92,11 +92,13 @@ class EchoBar:
     _SHARE = 0.95
     _GAINS = 200
     """4 s in which the answer was heard."""
-    _FORGET_AFTER = 150
-    """3 s of an answer in which it was not."""
-    _UNKNOWN = 60
-    """In the first 1.2 s of the first answer it is taken to come back as loud as it was sent."""
+    _FORGET_AFTER = 1500
+    """30 s of an answer in which it was not: somebody who talks a lot over an answer hides its echo."""
+    _UNKNOWN = 100
+    """In the first 2 s of the first answer it is taken to come back as loud as it was sent."""
     _AUDIBLE_DBFS = -55.0
+    _TELLING_DBFS = -45.0
+    """In the answer's own pauses there is nothing to compare: silence would look like an echo as loud as it."""
     _LOWEST_DBFS = -60.0
     _LEAST_SPREAD_DB = 2.0
 
@@ -158,9 +160,10 @@ class EchoBar:
     def _learn(self) -> None:
         alike, delay = self._likeness()
         known, self._delay = self._delay, delay
-        gains = [near - max(self._far_now(ago)) for ago, near in enumerate(list(self._near)[: -self._EVERY - 1 : -1])]
+        gains = self._newest_gains()
         enough = self._ALIKE if len(self._near) == self._WINDOW else self._ALIKE_EARLY
-        if alike < (self._ALIKE_FAINT if max(gains) < self._FAINT_DB else enough):
+        faint = max(gains, default=0.0) < self._FAINT_DB
+        if alike < (self._ALIKE_FAINT if faint else enough):
             self._alike_in_a_row, self._delay = 0, known
             return
         self._alike_in_a_row += 1
@@ -169,7 +172,15 @@ class EchoBar:
             return
         self._unheard_frames = 0
         self._gains.extend(gains)
-        self._gain_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
+        if self._gains:
+            self._gain_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
+
+    def _newest_gains(self) -> list[float]:
+        """Of the frames since the last look in which the answer was loud enough to tell."""
+        newest = [(near, max(self._far_now(ago))) for ago, near in enumerate(list(self._near)[: -self._EVERY - 1 : -1])]
+        most = self._gain_db + 2 * self._MARGIN_DB if len(self._gains) >= self._GAINS // 2 else math.inf
+        # Once the echo is known, what is clearly over the bar is a voice over the answer.
+        return [near - far for near, far in newest if far > self._TELLING_DBFS and near - far <= most]
 
     def _likeness(self) -> tuple[float, int]:
         """Correlation of the microphone's levels with the answer's, -1 to 1, at the best delay, in frames."""

@@ -72,9 +72,20 @@ def test_an_echo_that_has_gone_is_forgotten() -> None:
     bar = EchoBar()
     far = talk(1, 300)
     listen(bar, far, later(far, 5, -3.0))
-    voice = talk(2, 400)
-    above = listen(bar, talk(3, 400), voice)
-    assert np.mean([over for over, level in zip(above[200:], voice[200:], strict=True) if level > -30.0]) > 0.97
+    voice = talk(2, 2200)
+    above = listen(bar, talk(3, 2200), voice)
+    assert np.mean([over for over, level in zip(above[1700:], voice[1700:], strict=True) if level > -30.0]) > 0.97
+
+
+def test_a_voice_over_an_echo_does_not_raise_the_bar() -> None:
+    bar = EchoBar()
+    far = talk(1, 900)
+    near = later(far, 5, -15.0)
+    for start in range(200, 900, 100):
+        near[start : start + 30] = [-18.0] * 30
+    above = listen(bar, far, near)
+    assert all(sum(above[start : start + 30]) >= 25 for start in range(200, 900, 100))
+    assert not any(over for at, over in enumerate(above) if at > 150 and at % 100 >= 30)
 
 
 def test_without_an_answer_there_is_no_bar() -> None:
