@@ -82,8 +82,8 @@ def _said(number: int, data: Path | None) -> list[Clip]:
     return [*ordered[shift:], *ordered[:shift]]
 
 
-async def _run(flags: Sequence[str], data: Path | None, console: Console) -> list[tuple[Overlap, bool]]:
-    waiting = list(enumerate(_conditions()))
+async def _run(flags: Sequence[str], data: Path | None, only: str, console: Console) -> list[tuple[Overlap, bool]]:
+    waiting = [(number, each) for number, each in enumerate(_conditions()) if only in each[0].name]
     question = clips(Kind.INTERRUPTION)[3]
     done: list[tuple[int, Overlap, bool]] = []
 
@@ -158,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m bench.overlap", description="Speak over answers and see.")
     parser.add_argument("--data", type=Path, help="a folder of WAVs to interrupt with, instead of the labelled set")
+    parser.add_argument("--only", default="", metavar="TEXT", help="conditions with this in their name, such as echo")
     parser.add_argument("--out", type=Path, default=_RESULTS / "overlap.json", help="where the results go")
     parser.add_argument("--plots", type=Path, default=_PROJECT / "docs" / "images", help="where the pictures go")
     parser.add_argument("--detectors", action="store_true", help="compare the detectors only, without a server")
@@ -167,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _compare(console)
         return 0
     try:
-        calls = asyncio.run(_run(flags, options.data, console))
+        calls = asyncio.run(_run(flags, options.data, options.only, console))
     except (BenchError, ExceptionGroup) as error:
         found = cause(error)
         if found is None:
