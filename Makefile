@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench lock clean tools moved
+.PHONY: help setup run test bench bench-overlap lock clean tools moved
 
 # One step of `make test`: its name is printed before it runs, and again when it fails.
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
@@ -35,7 +35,7 @@ endif
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
 setup: $(STAMPS)/project ## install into .venv, so that .venv/bin/omni-duplex runs
 
@@ -52,6 +52,9 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 
 bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes about a minute
 	@$(BIN)/python -m bench
+
+bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes ten minutes
+	@$(BIN)/python -m bench.overlap $(ARGS)
 
 lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 	@test -x $(LOCK_TOOLS)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK_TOOLS) && \

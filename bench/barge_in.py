@@ -93,7 +93,7 @@ async def barge_ins(
     """Interrupt `count` answers in one call, in clean sound or over room noise."""
     noise = room_noise(_NOISE_S, snr_db=_NOISE_SNR_DB, seed=seed) if noisy else None
     microphone = Microphone(noise)
-    async with calling(server.url(conversation=str(mode)), microphone) as caller:
+    async with calling(server.url(conversation=str(mode), barge_in="eager"), microphone) as caller:
         chain = _Chain(caller, mode, "room" if noisy else "clean", np.random.default_rng(seed))
         await chain.run(count, said)
     replies = caller.log.replies

@@ -34,6 +34,8 @@ class Caller:
         self.lateness_s: list[float] = []
         """How long after its time each frame was handed to the socket."""
         self.microphone = microphone
+        self.on_message: Callable[[dict[str, object] | bytes, float], None] | None = None
+        """Told of each message and its time."""
         self._socket = socket
         self._changed = asyncio.Event()
         self._sent = asyncio.Event()
@@ -73,9 +75,12 @@ class Caller:
             now_s = time.monotonic()
             if isinstance(message, bytes):
                 self.log.receive_audio(message, now_s)
+                self._tell(message, now_s)
             else:
+                event = json.loads(message)
                 self.log.receive_text(message, now_s)
-                self._count(json.loads(message))
+                self._count(event)
+                self._tell(event, now_s)
             self._changed.set()
         raise BenchError(f"The server ended the call: {self._socket.close_code} {self._socket.close_reason}")
 
@@ -89,6 +94,10 @@ class Caller:
             self.lateness_s.append(time.monotonic() - due_s)
             await self._socket.send(frame)
             self._sent.set()
+
+    def _tell(self, message: dict[str, object] | bytes, now_s: float) -> None:
+        if self.on_message is not None:
+            self.on_message(message, now_s)
 
     def _count(self, event: dict[str, object]) -> None:
         if event["type"] == "error":

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import psutil
@@ -55,8 +56,8 @@ class Server:
 
     def url(self, **query: str) -> str:
         """Where calls connect."""
-        chosen = "".join(f"&{name}={value}" for name, value in query.items())
-        return f"ws://{LOOPBACK}:{self.port}/v1/realtime?audio=binary&input_rate=16000&output_rate=24000{chosen}"
+        chosen = {"audio": "binary", "input_rate": "16000", "output_rate": "24000"} | query
+        return f"ws://{LOOPBACK}:{self.port}/v1/realtime?{urlencode(chosen)}"
 
 
 def child_environment() -> dict[str, str]:

@@ -10,10 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import assert_never
 
+from duplex.after_break import interrupt
 from duplex.audio import SAMPLE_BYTES
-from duplex.clock import ms_to_samples, samples_to_ms, samples_to_s
-from duplex.conversation_settings import AfterBreak, ConversationSettings
-from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.clock import ms_to_samples, samples_to_ms
+from duplex.conversation_settings import ConversationSettings
+from duplex.delivery import Delivery, Sounding
+from duplex.echo import SILENT_DBFS
+from duplex.echo_canceller import EchoCanceller
+from duplex.effects import Decode, Effect, Flush, Prefill, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
     EngineAudio,
@@ -24,7 +28,7 @@ from duplex.engine.base import (
     Mode,
 )
 from duplex.errors import EngineStalled, InvalidEvent
-from duplex.hearing import Chunker, Microphone
+from duplex.hearing import Chunker, Cleaner, Microphone
 from duplex.latency import TurnLatency
 from duplex.messages import (
     AcknowledgePlayback,
@@ -41,18 +45,14 @@ from duplex.messages import (
     InputCleared,
     ModelListens,
     Request,
-    ResponseAudio,
     ResponseCut,
     ResponseEnded,
     ResponseStarted,
-    ResponseText,
     ServerMessage,
     SpeechStarted,
     SpeechStopped,
     Warned,
 )
-from duplex.playout import PlayoutClock
-from duplex.speaking import Voice
 from duplex.turns import TurnAction, TurnEvent, TurnMachine, TurnState
 from duplex.vad import GateEvent, GateMoment, SpeechDetector, VadGate
 
@@ -65,19 +65,21 @@ CHUNK_SAMPLES = ENGINE_INPUT_RATE_HZ
 class Conversation:
     """See the module's docstring. All `now` are seconds of one monotonic clock."""
 
-    def __init__(self, settings: ConversationSettings, detector: SpeechDetector, now: float) -> None:
+    def __init__(
+        self,
+        settings: ConversationSettings,
+        detector: SpeechDetector,
+        now: float,
+        canceller: EchoCanceller | None = None,
+    ) -> None:
         self._settings = settings
         gate = VadGate(detector, settings.vad)
-        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ)
+        cleaner = Cleaner(canceller, for_engine=settings.engine_hears_cleaned) if canceller else None
+        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ, cleaner)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
         self._turns = TurnMachine()
-        self._generation = 0
-        self._admitted = 1
-        self._playout = PlayoutClock()
-        self._playing = 0
-        self._end_sent = False
+        self._delivery = Delivery(settings, cleaner.far_sound if cleaner else None)
         self._latency = TurnLatency()
-        self._voice = Voice(settings.output_rate_hz, settings.piece_ms)
         self._announced = False
         self._due: Mapping[str, str] | None = None
         self._next_metadata: Mapping[str, str] = {}
@@ -97,13 +99,14 @@ class Conversation:
 
     def admits(self, generation: int) -> bool:
         """May something of this response still reach the client?"""
-        return generation >= self._admitted
+        return self._delivery.admits(generation)
 
     # --- what the client does
 
     def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
-        events = self._mic.push(pcm)
+        far_dbfs = SILENT_DBFS if self._settings.client_cancels_echo else self._delivery.far_dbfs(now)
+        events = self._mic.push(pcm, far_dbfs, self._delivery.played_s(now))
         self._heard_at = now
         effects = [effect for event in events for effect in self._on_gate(event, now)]
         return effects + self._feed()
@@ -114,7 +117,7 @@ class Conversation:
             case AppendAudio(pcm):
                 return self.receive_audio(pcm, now)
             case Configure(settings):
-                return self._configure(settings)
+                return self._configure(settings, now)
             case CommitInput():
                 return self._commit(now)
             case ClearInput():
@@ -126,27 +129,24 @@ class Conversation:
             case ClearOutput():
                 return self._break(BreakReason.CLIENT_CANCELLED, now) if self._turns.audible else []
             case AcknowledgePlayback(generation, played_ms):
-                # A report about any response but the one that plays comes too late to mean anything.
-                if generation == self._playing:
-                    self._playout.acknowledge(played_ms / 1000, now)
+                self._delivery.acknowledge(generation, played_ms / 1000, now)
                 return []
         assert_never(request)
 
-    def _configure(self, settings: ConversationSettings) -> list[Effect]:
+    def _configure(self, settings: ConversationSettings, now: float) -> list[Effect]:
         """Use other settings from now on. Raises `InvalidAudio`, changing nothing, for an unsupported rate."""
         if settings.mode is not self._settings.mode:
             raise InvalidEvent("The mode of a conversation is chosen when it connects.", param="conversation")
         self._mic.set_rate(settings.input_rate_hz)
         self._mic.gate.configure(settings.vad)
-        new_rate = settings.output_rate_hz != self._settings.output_rate_hz
         if settings.detect_turns != self._settings.detect_turns:
             self._chunks.discard()
             self._announced = False
         self._settings = settings
         self._mic.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
-        if new_rate:
-            self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
-        return [Say(Configured())]
+        self._delivery.configure(settings)
+        released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._interrupts else []
+        return [Say(Configured()), *released]
 
     def _commit(self, now: float) -> list[Effect]:
         """Make what was said the next input. Raises `InvalidEvent` when nothing was."""
@@ -177,7 +177,7 @@ class Conversation:
 
         A duplex model cannot be made to speak: it is given silence, so that it can decide to.
         """
-        if self._turns.state is TurnState.RESPONDING:
+        if self._turns.responding:
             raise InvalidEvent(
                 "Conversation already has an active response in progress.",
                 code="conversation_already_has_active_response",
@@ -198,7 +198,7 @@ class Conversation:
     def close(self) -> None:
         """End the conversation: nothing is admitted any more."""
         self._turns.apply(TurnEvent.CLOSE)
-        self._admitted = self._generation + 1
+        self._delivery.refuse_all()
 
     # --- what the engine, the exit and the clock do
 
@@ -212,18 +212,17 @@ class Conversation:
             case EngineListen():
                 return [Say(ModelListens())]
             case EngineIdle():
-                return self._on_ended(now) if self._turns.state is TurnState.RESPONDING else []
+                return self._on_ended(now) if self._turns.responding else []
         assert_never(event)
 
     def receive_sent(self, generation: int, message: ServerMessage, now: float) -> None:
         """A `Speak` has left through the exit."""
-        if isinstance(message, ResponseStarted):
-            self._playing, self._playout = generation, PlayoutClock()
-        elif isinstance(message, ResponseAudio):
-            samples = len(message.pcm) // SAMPLE_BYTES
-            self._playout.sent(samples_to_s(samples, self._settings.output_rate_hz), now)
-        elif isinstance(message, ResponseEnded) and generation == self._generation:
-            self._end_sent = True
+        evidence = self._settings.vad.barge_in
+        match self._delivery.sent(generation, message, now):
+            case Sounding.BEGINS:
+                self._mic.gate.guard(evidence.guard_begin_ms)
+            case Sounding.AGAIN:
+                self._mic.gate.guard(evidence.guard_again_ms)
 
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
@@ -236,7 +235,7 @@ class Conversation:
         if now >= self._break_due():
             raise EngineStalled(f"The engine is not silent {self._settings.break_deadline_s:.0f} s after a break.")
         if now >= self._played_out_due():
-            self._turns.apply(TurnEvent.PLAYED_OUT)
+            effects += self._apply(TurnEvent.PLAYED_OUT, now)
             effects += self._announce()
         if now >= self._silence_due():
             samples = int((now - self._heard_at) * self._mic.rate_hz)
@@ -246,14 +245,27 @@ class Conversation:
     # --- the user's speech
 
     def _on_gate(self, event: GateEvent, now: float) -> list[Effect]:
-        if event.moment is GateMoment.RELEASE:
-            return self._on_release(event, now)
-        interrupts = self._settings.detect_turns and self._settings.interrupt_response
-        if event.moment is GateMoment.CONFIRM and interrupts and self._turns.audible:
-            # Stock clients flush on speech_started: speech that began before the answer is announced once more.
-            self._announced = False
-            return self._break(BreakReason.TURN_DETECTED, now)
+        match event.moment:
+            case GateMoment.RELEASE:
+                return self._on_release(event, now)
+            case GateMoment.PAUSE:
+                # The model may as well hear it now, while more is waited for.
+                early = self._announced and self._settings.mode is Mode.SIMPLEX
+                return [Prefill(chunk) for chunk in self._chunks.take_early(event.at)] if early else []
+            case GateMoment.LIKELY:
+                holds = self._interrupts and self._turns.audible and not self._turns.held
+                return self._apply(TurnEvent.HOLD, now) if holds else []
+            case GateMoment.UNLIKELY:
+                return self._apply(TurnEvent.RELEASE, now) if self._turns.held else []
+            case GateMoment.CONFIRM if self._interrupts and self._turns.audible:
+                # Stock clients flush on speech_started: speech that began before the answer is announced once more.
+                self._announced = False
+                return self._break(BreakReason.TURN_DETECTED, now)
         return self._announce()
+
+    @property
+    def _interrupts(self) -> bool:
+        return self._settings.detect_turns and self._settings.interrupt_response
 
     def _announce(self) -> list[Effect]:
         """Say that the user speaks, once it is known not to be a mere noise over an answer."""
@@ -280,7 +292,7 @@ class Conversation:
         if self._settings.mode is Mode.DUPLEX:
             # The model has heard it already, second by second.
             return [stopped, Say(Committed())]
-        return [stopped, *self._hand_over(), *(self._answer(now, {}) if self._settings.create_response else [])]
+        return [stopped, *self._hand_over(event.at), *(self._answer(now, {}) if self._settings.create_response else [])]
 
     def _feed(self) -> list[Effect]:
         """Hand whole seconds to the engine as they come."""
@@ -293,14 +305,14 @@ class Conversation:
                 effects.append(Decode())
         return effects
 
-    def _hand_over(self) -> list[Effect]:
-        return [*(Prefill(chunk) for chunk in self._chunks.take_rest()), Say(Committed())]
+    def _hand_over(self, speech_end: int | None = None) -> list[Effect]:
+        return [*(Prefill(chunk) for chunk in self._chunks.take_rest(speech_end)), Say(Committed())]
 
     # --- the assistant's turn
 
     def _answer(self, now: float, metadata: Mapping[str, str]) -> list[Effect]:
         """Simplex: ask the engine for an answer as soon as it is free."""
-        if self._turns.state in {TurnState.RESPONDING, TurnState.BREAKING}:
+        if self._turns.responding or self._turns.state is TurnState.BREAKING:
             self._due = metadata
             return []
         self._due = None
@@ -314,22 +326,19 @@ class Conversation:
     def _on_output(self, output: EngineText | EngineAudio, now: float) -> list[Effect]:
         """Text or sound of the response; a duplex model opens its turn with it."""
         opening: list[Effect] = []
-        if self._turns.state is not TurnState.RESPONDING:
+        if not self._turns.responding:
             if self._settings.mode is Mode.SIMPLEX:
                 return []
             opening = self._apply(TurnEvent.RESPONSE_STARTS, now)
         if isinstance(output, EngineText):
             self._latency.output("text", now)
-            return [*opening, Speak(self._generation, ResponseText(output.text))]
+            return [*opening, self._delivery.text(output.text)]
         self._latency.output("audio", now)
-        return opening + self._sound(self._voice.push(output.pcm))
-
-    def _sound(self, pieces: list[bytes]) -> list[Effect]:
-        return [Speak(self._generation, ResponseAudio(piece)) for piece in pieces]
+        return opening + self._delivery.sound(output.pcm)
 
     def _on_ended(self, now: float) -> list[Effect]:
         return [
-            *self._sound(self._voice.flush()),
+            *self._delivery.rest(),
             *self._apply(TurnEvent.RESPONSE_ENDS, now),
             *self._answer_due(now),
         ]
@@ -339,28 +348,16 @@ class Conversation:
 
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
-        self._admitted = self._generation + 1
+        heard_ms, heard_text = self._delivery.cut(now)
+        self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
         announcement = self._announce()
-        cut = ResponseCut(reason, int(self._playout.played_s(now) * 1000), self._latency.take())
+        cut = ResponseCut(reason, heard_ms, self._latency.take(), heard_text)
         effects: list[Effect] = [Flush(), *announcement, Say(cut)]
         if interrupts:
             self._broken_at = now
-            effects.append(self._interrupt(reason))
+            effects.append(interrupt(self._settings, self._chunks, reason, self._mic.gate.started_at))
         return effects
-
-    def _interrupt(self, reason: BreakReason) -> Interrupt:
-        if self._settings.mode is Mode.SIMPLEX:
-            return Interrupt(forget=False)
-        if self._settings.after_break is AfterBreak.RESET:
-            padding = ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ)
-            if reason is BreakReason.TURN_DETECTED:
-                self._chunks.seek(self._mic.gate.started_at - padding)
-            return Interrupt(forget=True)
-        # Asked for silence, the model keeps it until it is spoken to; interrupted by speech, until that has ended.
-        spoken_over = reason is BreakReason.TURN_DETECTED
-        self._chunks.hold(int(self._settings.listen_limit_s * ENGINE_INPUT_RATE_HZ) if spoken_over else None)
-        return Interrupt(forget=False)
 
     def _apply(self, event: TurnEvent, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -368,31 +365,32 @@ class Conversation:
             if action is TurnAction.OPEN:
                 effects.append(self._open(now))
             elif action is TurnAction.END:
-                effects.append(Speak(self._generation, ResponseEnded(self._latency.take())))
+                effects.append(self._delivery.speak(ResponseEnded(self._latency.take())))
+            elif action is TurnAction.HOLD:
+                effects += self._delivery.hold(now, client_holds=self._settings.client_holds)
+            elif action is TurnAction.RELEASE:
+                effects += self._delivery.release(now)
+                self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
         return effects
 
     def _open(self, now: float) -> Effect:
-        self._generation += 1
-        self._end_sent = False
-        self._voice = Voice(self._settings.output_rate_hz, self._settings.piece_ms)
+        generation = self._delivery.open()
         self._latency.open(now)
-        self._mic.gate.rearm()
+        if not self._turns.held:
+            self._mic.gate.rearm()
         metadata, self._next_metadata = self._next_metadata, {}
-        return Speak(self._generation, ResponseStarted(self._generation, metadata))
+        return self._delivery.speak(ResponseStarted(generation, metadata))
 
     # --- times
 
     def _silence_due(self) -> float:
         """A microphone that stops sending must still end the speech, and must not stop a duplex model's beat."""
-        beat = self._settings.mode is Mode.DUPLEX and (
-            self._turns.state is TurnState.RESPONDING or self._heard_at < self._answer_until
-        )
-        waits = beat or (self._announced and self._settings.detect_turns)
+        beat = self._settings.mode is Mode.DUPLEX and (self._turns.responding or self._heard_at < self._answer_until)
+        waits = beat or self._turns.held or (self._announced and self._settings.detect_turns)
         return self._heard_at + self._settings.microphone_idle_s if waits else math.inf
 
     def _played_out_due(self) -> float:
-        ended = self._turns.state is TurnState.DRAINING and self._end_sent
-        return self._playout.ends_at if ended else math.inf
+        return self._delivery.played_out_at if self._turns.draining else math.inf
 
     def _break_due(self) -> float:
         breaking = self._turns.state is TurnState.BREAKING

@@ -1,8 +1,9 @@
 """How one conversation behaves."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from duplex.barge_in import BargeIn, evidence
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, Mode
 from duplex.vad import VadSettings
 
@@ -30,6 +31,17 @@ class ConversationSettings:
     """False is push to talk: commit and response.create make the turns, and speech does not interrupt."""
     create_response: bool = True
     interrupt_response: bool = True
+    client_holds: bool = False
+    """The client stops playing when a response is held; any other plays on what it was sent."""
+    barge_in: BargeIn = BargeIn.BALANCED
+    interrupt_min_ms: int | None = None
+    """So much voice cuts an answer off, whatever `barge_in` says."""
+    threshold: float = 0.5
+    """OpenAI's: 0 to 1, more evidence the higher it is. With the two above it makes `vad.barge_in`: see `weighing`."""
+    client_cancels_echo: bool = False
+    """The microphone does not hear the answer: no echo is expected in it."""
+    engine_hears_cleaned: bool = True
+    """Where an echo canceller is at work, the model hears its result and not the microphone."""
     prefix_padding_ms: int = 300
     vad: VadSettings = field(default_factory=VadSettings)
     piece_ms: int = 100
@@ -51,3 +63,18 @@ class ConversationSettings:
     def kept_s(self) -> int:
         """How much of the microphone's past must be at hand."""
         return self.keep_s if self.detect_turns else self.push_to_talk_s
+
+    def weighing(
+        self, barge_in: BargeIn, interrupt_min_ms: int | None = None, threshold: float = 0.5
+    ) -> "ConversationSettings":
+        """These settings with so much evidence for an interruption."""
+        if (barge_in, interrupt_min_ms, threshold) == (self.barge_in, self.interrupt_min_ms, self.threshold):
+            return self
+        weighed = evidence(barge_in, min_ms=interrupt_min_ms, threshold=threshold)
+        return replace(
+            self,
+            barge_in=barge_in,
+            interrupt_min_ms=interrupt_min_ms,
+            threshold=threshold,
+            vad=replace(self.vad, barge_in=weighed),
+        )

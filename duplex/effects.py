@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from duplex.messages import ServerMessage
 
-__all__ = ["Decode", "Effect", "EngineCommand", "Flush", "Interrupt", "Prefill", "Say", "Speak"]
+__all__ = ["Decode", "Effect", "EngineCommand", "Flush", "Hold", "Interrupt", "Prefill", "Release", "Say", "Speak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,18 @@ class Speak:
 
     generation: int
     message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Let nothing more leave in order with the audio, and keep all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Go on where `Hold` stopped. `client_waited`: the client stopped playing too."""
+
+    client_waited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +60,4 @@ class Interrupt:
 
 EngineCommand = Prefill | Decode | Interrupt
 
-Effect = Say | Speak | Flush | EngineCommand
+Effect = Say | Speak | Hold | Release | Flush | EngineCommand

@@ -2,14 +2,19 @@
 
 import math
 
-from duplex.audio import Framer, PcmFormat, Recording
+from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording
+from duplex.echo import SILENT_DBFS
+from duplex.echo_canceller import ECHO_RATE_HZ, EchoCanceller, FarSound
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 from duplex.resample import Quality, StreamResampler
 from duplex.vad import VAD_FRAME_BYTES, VAD_RATE_HZ, GateEvent, VadGate
 
-__all__ = ["Chunker", "Microphone"]
+__all__ = ["Chunker", "Cleaner", "Microphone"]
 
-assert VAD_RATE_HZ == ENGINE_INPUT_RATE_HZ, "one sample number must mean one moment on both paths"
+assert VAD_RATE_HZ == ENGINE_INPUT_RATE_HZ == ECHO_RATE_HZ, "one sample number must mean one moment on both paths"
+
+
+_TENTH = ENGINE_INPUT_RATE_HZ // 10
 
 
 class Microphone:
@@ -17,10 +22,13 @@ class Microphone:
 
     The clean filter lags by up to 40 ms; waiting for it would make every interruption that much slower. Both paths
     count the same 16 kHz samples, so a position found by the gate is valid in the recording.
+
+    With a cleaner both get the fast path without the answer's echo: an echo harms the model more than some aliasing.
     """
 
-    def __init__(self, rate_hz: int, gate: VadGate, keep_samples: int) -> None:
+    def __init__(self, rate_hz: int, gate: VadGate, keep_samples: int, cleaner: "Cleaner | None" = None) -> None:
         self.gate = gate
+        self._cleaner = cleaner
         self.recording = Recording(keep_samples)
         self._framer = Framer(VAD_FRAME_BYTES)
         self._tune(rate_hz)
@@ -35,20 +43,48 @@ class Microphone:
         if rate_hz == self.rate_hz:
             return
         PcmFormat(rate_hz)
-        self.recording.append(self._clean.flush())
+        rest = self._clean.flush()
         self._framer.push(self._fast.flush())
+        if not (self._cleaner and self._cleaner.for_engine):
+            self.recording.append(rest)
         self._tune(rate_hz)
 
-    def push(self, pcm: bytes) -> list[GateEvent]:
-        """Take whole samples at `rate_hz`. Raises `InvalidAudio`, using nothing, for half a sample."""
+    def push(self, pcm: bytes, far_dbfs: float = SILENT_DBFS, played_s: float = 0.0) -> list[GateEvent]:
+        """Take whole samples at `rate_hz`, heard while the client plays something as loud as `far_dbfs`.
+
+        `played_s` is how far it has come in it. Raises `InvalidAudio`, using nothing, for half a sample.
+        """
         self._format.samples(pcm)
-        self.recording.append(self._clean.push(pcm))
-        return [event for frame in self._framer.push(self._fast.push(pcm)) for event in self.gate.push(frame)]
+        frames = self._framer.push(self._fast.push(pcm))
+        if self._cleaner is not None:
+            frames = self._cleaner.clean(frames, played_s)
+        clean = self._clean.push(pcm)
+        self.recording.append(b"".join(frames) if self._cleaner and self._cleaner.for_engine else clean)
+        return [event for frame in frames for event in self.gate.push(frame, far_dbfs)]
 
     def _tune(self, rate_hz: int) -> None:
         self._format = PcmFormat(rate_hz)
         self._fast = StreamResampler(rate_hz, VAD_RATE_HZ, Quality.FAST)
         self._clean = StreamResampler(rate_hz, ENGINE_INPUT_RATE_HZ, Quality.CLEAN)
+
+
+class Cleaner:
+    """Takes the answer out of frames of the microphone."""
+
+    def __init__(self, canceller: EchoCanceller, *, for_engine: bool) -> None:
+        self._canceller = canceller
+        self.far_sound = FarSound()
+        """Whoever sends the answer tells it what was sent."""
+        self.for_engine = for_engine
+        """Does the model hear the result too?"""
+
+    def clean(self, frames: list[bytes], played_s: float) -> list[bytes]:
+        """The same frames without what played meanwhile, up to `played_s` of the response."""
+        if not frames:
+            return []
+        near = b"".join(frames)
+        cleaned = self._canceller.clean(near, self.far_sound.read(len(near) // SAMPLE_BYTES, played_s))
+        return [cleaned[at : at + VAD_FRAME_BYTES] for at in range(0, len(cleaned), VAD_FRAME_BYTES)]
 
 
 class Chunker:
@@ -62,6 +98,7 @@ class Chunker:
         self._chunk_samples = chunk_samples
         self._next = 0
         self._held_until: float = 0
+        self._early_end: int | None = None
 
     @property
     def held(self) -> bool:
@@ -107,8 +144,20 @@ class Chunker:
             chunks.append(self._take(self._chunk_samples))
         return chunks
 
-    def take_rest(self) -> list[bytes]:
-        """Everything that waits, the last chunk as short as it is."""
+    def take_early(self, speech_end: int) -> list[bytes]:
+        """What waits at a pause after `speech_end`, in whole tenths of a second: an engine pads what is less."""
+        self._early_end = speech_end
+        chunks = self.take_whole()
+        tenths = self.waiting // _TENTH
+        return [*chunks, self._take(tenths * _TENTH)] if tenths else chunks
+
+    def take_rest(self, speech_end: int | None = None) -> list[bytes]:
+        """Everything that waits, the last chunk as short as it is.
+
+        Nothing when it was taken early and the speech ended there: what came since is silence, and is passed over.
+        """
+        if speech_end is not None and speech_end == self._early_end:
+            self.discard()
         chunks = self.take_whole()
         if self.waiting:
             chunks.append(self._take(self.waiting))

@@ -29,6 +29,8 @@ __all__ = [
     "ResponseAudio",
     "ResponseCut",
     "ResponseEnded",
+    "ResponseHeld",
+    "ResponseReleased",
     "ResponseStarted",
     "ResponseText",
     "ServerMessage",
@@ -170,16 +172,27 @@ class ResponseEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseHeld:
+    """Somebody seems to speak over what is being heard: stop playing it, and keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReleased:
+    """It was no interruption: play on where it stopped. Follows each `ResponseHeld` unless the response is cut."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCut:
     """The response was ended early. Whatever of it is still queued anywhere must be dropped.
 
-    `heard_ms` is how much of it the user has heard. It also comes when all of the response was sent and only the client
-    still played it; a dialect then has nothing left to close.
+    `heard_ms` is how much of it the user has heard, `heard_text` the words of it. It also comes when all of it was sent
+    and only the client still played it; a dialect then has nothing left to close.
     """
 
     reason: BreakReason
     heard_ms: int
     latency_ms: Mapping[str, int]
+    heard_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +224,8 @@ ServerMessage = (
     | ResponseText
     | ResponseAudio
     | ResponseEnded
+    | ResponseHeld
+    | ResponseReleased
     | ResponseCut
     | Warned
     | Refused

@@ -5,8 +5,9 @@
     Speak  --> audio lane ----'
 
 The control lane always goes first. The audio lane keeps text, sound and lifecycle of the responses in order and lets
-sound leave in real time plus a small lead. The gate is asked when a message leaves and not before: gated any
-earlier, a piece that waited for a slow client would still be heard after the break.
+sound leave in real time plus a small lead; while it is held nothing of it leaves and nothing is lost. The gate is asked
+when a message leaves and not before: gated any earlier, a piece that waited for a slow client would still be heard
+after the break.
 """
 
 from collections import deque
@@ -36,6 +37,7 @@ class Outbox:
         self._audio: deque[Speak] = deque()
         self._rate_hz = 24_000
         self._audio_bytes = 0
+        self._held_at: float | None = None
 
     @property
     def audio_s(self) -> float:
@@ -57,8 +59,24 @@ class Outbox:
         self._audio.append(effect)
         self._audio_bytes += self._size(effect)
 
+    def hold(self, now: float) -> None:
+        """Let nothing of the audio lane leave until `release` or `flush`."""
+        if self._held_at is None:
+            self._held_at = now
+
+    def release(self, now: float, *, client_waited: bool) -> None:
+        """Go on with the very next message.
+
+        `client_waited` tells that the client stopped playing too: its queue is as full as it was. Otherwise it has
+        played on, and gets a new lead.
+        """
+        if self._held_at is not None and client_waited:
+            self._pacer.stood_still(max(0.0, now - self._held_at))
+        self._held_at = None
+
     def flush(self) -> None:
         """Drop everything that is no longer admitted; the client's queue is empty, so real time starts anew."""
+        self._held_at = None
         self._audio = deque(effect for effect in self._audio if self._admits(effect.generation))
         self._audio_bytes = sum(map(self._size, self._audio))
         self._pacer.reset()
@@ -69,7 +87,7 @@ class Outbox:
             return self._control.popleft()
         while self._audio and not self._admits(self._audio[0].generation):
             self._pop()
-        if not self._audio or self.due_at() > now:
+        if self._held_at is not None or not self._audio or self.due_at() > now:
             return None
         effect = self._pop()
         if isinstance(effect.message, ResponseAudio):
@@ -80,7 +98,7 @@ class Outbox:
         """When the next message may leave; infinity when there is none."""
         if self._control:
             return float("-inf")
-        if not self._audio:
+        if self._held_at is not None or not self._audio:
             return float("inf")
         size = self._size(self._audio[0])
         return self._pacer.due_at(self._seconds(size)) if size else float("-inf")

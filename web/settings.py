@@ -5,27 +5,27 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from duplex.engine.ports import is_loopback
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
 from http_compat.policy import SessionPolicy
+from web.options import OPTIONS
 
 __all__ = [
-    "OPTIONS",
     "ConversationOptions",
     "EngineSettings",
     "HttpSettings",
     "MissingEnginePaths",
-    "Option",
     "RegistrationSettings",
     "ServerSettings",
     "Settings",
@@ -136,6 +136,11 @@ class ConversationOptions(_Part):
     after_break: AfterBreak = AfterBreak.LISTEN
     lead_ms: Annotated[int, Field(ge=100, le=5000)] = 250
     """How far reply audio may run ahead of real time."""
+    barge_in: BargeIn = BargeIn.BALANCED
+    detector: DetectorKind = DetectorKind.WEBRTC
+    aec: Literal["auto", "on", "off"] = "auto"
+    """Echo cancellation for clients that have none; `auto` where its package is installed."""
+    engine_hears_cleaned: bool = True
 
 
 class HttpSettings(_Part):
@@ -201,52 +206,6 @@ class MissingEnginePaths(SettingsError):
         self.engine = engine
         """What was given."""
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting from outside: its place in the tree, and what else it is called."""
-
-    key: str
-    flag: str | None = None
-    variables: tuple[str, ...] = ()
-    """Environment variables, the first that is set wins."""
-    several: bool = False
-    """Repeatable as a flag, separated by commas as a variable."""
-
-
-OPTIONS = (
-    Option("server.host", "--host", ("OMNI_DUPLEX_HOST",)),
-    Option("server.port", "--port", ("OMNI_DUPLEX_PORT",)),
-    Option("server.control_port", "--control-port", ("OMNI_DUPLEX_CONTROL_PORT",)),
-    Option("server.api_keys", "--api-key", ("OMNI_DUPLEX_API_KEY",), several=True),
-    Option("server.allow_origins", "--allow-origin", ("OMNI_DUPLEX_ALLOW_ORIGIN",), several=True),
-    Option("server.insecure", "--insecure", ("OMNI_DUPLEX_INSECURE",)),
-    Option("engine.kind", "--engine", ("OMNI_DUPLEX_ENGINE",)),
-    Option("engine.url", "--engine-url", ("OMNI_DUPLEX_ENGINE_URL",)),
-    Option("engine.port", "--engine-port", ("OMNI_DUPLEX_ENGINE_PORT",)),
-    Option("engine.llamacpp_root", "--llamacpp-root", ("OMNI_DUPLEX_LLAMACPP_ROOT", "LLAMACPP_ROOT")),
-    Option("engine.model_dir", "--model-dir", ("OMNI_DUPLEX_MODEL_DIR", "MODEL_DIR")),
-    Option("engine.llm_model", "--llm-model", ("OMNI_DUPLEX_LLM_MODEL", "LLM_MODEL")),
-    Option("engine.gpu_devices", "--gpu-devices", ("OMNI_DUPLEX_GPU_DEVICES", "CUDA_VISIBLE_DEVICES")),
-    Option("engine.n_gpu_layers", None, ("OMNI_DUPLEX_N_GPU_LAYERS", "N_GPU_LAYERS")),
-    Option("engine.ctx_size", None, ("OMNI_DUPLEX_CTX_SIZE", "CTX_SIZE")),
-    Option("engine.output_dir", "--output-dir", ("OMNI_DUPLEX_OUTPUT_DIR",)),
-    Option("engine.vision_backend", "--vision-backend", ("OMNI_DUPLEX_VISION_BACKEND", "VISION_BACKEND")),
-    Option("engine.ref_audio", None, ("OMNI_DUPLEX_REF_AUDIO", "REF_AUDIO")),
-    Option("engine.token2wav_device", None, ("OMNI_DUPLEX_TOKEN2WAV_DEVICE", "TOKEN2WAV_DEVICE")),
-    Option("engine.cuda_lib_path", None, ("OMNI_DUPLEX_CUDA_LIB_PATH", "CUDA_LIB_PATH")),
-    Option("engine.parrot_faults", "--parrot-fault", ("OMNI_DUPLEX_PARROT_FAULT",), several=True),
-    Option("engine.print_output", "--print-engine-output", ("OMNI_DUPLEX_PRINT_ENGINE_OUTPUT",)),
-    Option("conversation.mode", "--duplex, --simplex", ("OMNI_DUPLEX_MODE",)),
-    Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),
-    Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
-    Option("http.session_policy", "--session-policy", ("OMNI_DUPLEX_SESSION_POLICY",)),
-    Option("http.wav_timing_log", "--wav-timing-log", ("OMNI_DUPLEX_WAV_TIMING_LOG",)),
-    Option("registration.url", "--register-url", ("OMNI_DUPLEX_REGISTER_URL", "REGISTER_URL")),
-    Option("registration.advertise_ip", "--advertise-ip", ("OMNI_DUPLEX_ADVERTISE_IP",)),
-    Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
-)
-"""Every setting. The variables without our prefix are those of the server this one replaces."""
 
 CONFIG_VARIABLE = "OMNI_DUPLEX_CONFIG"
 

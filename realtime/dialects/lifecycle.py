@@ -57,8 +57,15 @@ class ResponseLife:
         """A piece of the sound."""
         return {"type": "response.output_audio.delta", **self._content_place(), "delta": base64_pcm}
 
-    def close(self, cut: BreakReason | None, latency_ms: Mapping[str, int]) -> Iterator[Event]:
-        """The closing sequence: the same whether the response was completed (`cut` is None) or cut."""
+    def close(
+        self, cut: BreakReason | None, latency_ms: Mapping[str, int], heard_text: str | None = None
+    ) -> Iterator[Event]:
+        """The closing sequence: the same whether the response was completed (`cut` is None) or cut.
+
+        `heard_text` takes the place of all that was sent: what nobody heard was not said.
+        """
+        if heard_text is not None:
+            self.transcript = [heard_text]
         text = "".join(self.transcript)
         item = self._item("completed" if cut is None else "incomplete", with_content=True)
         yield {"type": "response.output_audio.done", **self._content_place()}

@@ -30,6 +30,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     ServerMessage,
@@ -188,8 +190,10 @@ class OpenAIDialect:
                 return self._audio(pcm)
             case ResponseEnded(latency_ms):
                 return self._end(None, latency_ms)
-            case ResponseCut(reason, heard_ms, latency_ms):
-                return [*self._cleared(heard_ms), *self._end(reason, latency_ms)]
+            case ResponseCut(reason, heard_ms, latency_ms, heard_text):
+                return [*self._cleared(heard_ms, heard_text), *self._end(reason, latency_ms, heard_text)]
+            case ResponseHeld() | ResponseReleased():
+                return self._held(message)
             case Refused() | Warned() | Configured() | ModelListens():
                 return self._notice(message)
             case _:
@@ -270,15 +274,22 @@ class OpenAIDialect:
             event["sample_rate_hz"] = self._settings.output_rate_hz
         return [event]
 
-    def _cleared(self, heard_ms: int) -> list[Event]:
+    def _cleared(self, heard_ms: int, heard_text: str) -> list[Event]:
         if not self._extensions:
             return []
-        cleared = {"response_id": self._last_response_id, "audio_end_ms": heard_ms}
+        cleared = {"response_id": self._last_response_id, "audio_end_ms": heard_ms, "transcript": heard_text}
         return [{"type": "output_audio_buffer.cleared", **cleared}]
 
-    def _end(self, cut: Any, latency_ms: Any) -> Iterable[Event]:
+    def _held(self, message: ResponseHeld | ResponseReleased) -> list[Event]:
+        if not self._extensions:
+            return []
+        if isinstance(message, ResponseReleased):
+            return [{"type": "output_audio_buffer.resumed", "response_id": self._last_response_id}]
+        return [{"type": "output_audio_buffer.ducked", "response_id": self._last_response_id, "gain": 0.0}]
+
+    def _end(self, cut: Any, latency_ms: Any, heard_text: str | None = None) -> Iterable[Event]:
         life, self._life = self._life, None
-        return [] if life is None else life.close(cut, latency_ms)
+        return [] if life is None else life.close(cut, latency_ms, heard_text)
 
     def _user_item(self) -> str:
         if self._user_item_id is None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from duplex.audio import PcmFormat
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import ConversationSettings
 from duplex.errors import InvalidAudio
 from realtime.events import SessionShape, parse_session
@@ -46,7 +47,7 @@ def _turn_detection(settings: ConversationSettings) -> dict[str, Any] | None:
         return None
     return {
         "type": "server_vad",
-        "threshold": 0.5,
+        "threshold": settings.threshold,
         "prefix_padding_ms": settings.prefix_padding_ms,
         "silence_duration_ms": settings.vad.hangover_ms,
         "create_response": settings.create_response,
@@ -81,10 +82,12 @@ def settings_of(session: Mapping[str, Any], settings: ConversationSettings) -> C
     )
     if turns is None:
         return changed
+    barge_in = settings.barge_in if turns.barge_in is None else BargeIn(turns.barge_in)
+    changed = changed.weighing(barge_in, turns.interrupt_min_ms, turns.threshold)
     return replace(
         changed,
         create_response=turns.create_response,
         interrupt_response=turns.interrupt_response,
         prefix_padding_ms=turns.prefix_padding_ms,
-        vad=replace(settings.vad, hangover_ms=turns.hangover_ms),
+        vad=replace(changed.vad, hangover_ms=turns.hangover_ms),
     )

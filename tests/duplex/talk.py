@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from duplex.audio import SAMPLE_BYTES
+from duplex.barge_in import BargeIn, evidence
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
+from duplex.echo import SILENT_DBFS
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
+from duplex.vad import VadSettings, Vote
 
 __all__ = [
     "LOUD",
@@ -35,8 +38,9 @@ RATE_HZ = 16_000
 class LoudIsSpeech:
     """Votes for every frame that is more than a resampler's dither."""
 
-    def is_speech(self, frame: bytes) -> bool:
-        return bool(np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50)
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+        loud = np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50
+        return Vote.SPEECH if loud else Vote.NOTHING
 
 
 class Talk:
@@ -115,9 +119,13 @@ def seconds(pcm: bytes) -> float:
     return len(pcm) / SAMPLE_BYTES / RATE_HZ
 
 
+EAGER = VadSettings(barge_in=evidence(BargeIn.EAGER))
+"""A cut takes 120 ms, so that tests of what follows it are short."""
+
+
 def simplex(**changes: object) -> ConversationSettings:
-    return replace(ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=RATE_HZ), **changes)  # type: ignore[arg-type]
+    return replace(ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=RATE_HZ, vad=EAGER), **changes)  # type: ignore[arg-type]
 
 
 def duplex(**changes: object) -> ConversationSettings:
-    return replace(ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=RATE_HZ), **changes)  # type: ignore[arg-type]
+    return replace(ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=RATE_HZ, vad=EAGER), **changes)  # type: ignore[arg-type]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
-from duplex.effects import Decode, Flush, Interrupt, Prefill, Say, Speak
+from duplex.effects import Decode, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineText
 from duplex.errors import EngineStalled, InvalidAudio, InvalidEvent
 from duplex.messages import (
@@ -23,6 +24,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     SpeechStarted,
@@ -30,6 +33,7 @@ from duplex.messages import (
     Warned,
 )
 from duplex.turns import TurnState
+from duplex.vad import VadSettings
 from tests.duplex.talk import LOUD, QUIET, Talk, duplex, heard, kinds, loud_s, messages, seconds, simplex
 
 SECOND_OF_SOUND = EngineAudio(bytes(48_000))
@@ -62,12 +66,12 @@ def test_a_simplex_turn_from_speech_to_silence() -> None:
     talk.hear(LOUD, 2.5)
     talk.hear(QUIET, 0.7)
     assert kinds(talk.effects) == [
-        SpeechStarted, Prefill, SpeechStopped, Prefill, Committed, ResponseStarted, Decode,
+        SpeechStarted, Prefill, SpeechStopped, Committed, ResponseStarted, Decode,
     ]  # fmt: skip
     started, stopped = (m for m in messages(talk.effects) if isinstance(m, SpeechStarted | SpeechStopped))
     assert (started, stopped) == (SpeechStarted(700), SpeechStopped(3500))
     assert loud_s(heard(talk.effects)) == pytest.approx(2.5)
-    assert seconds(heard(talk.effects)) == pytest.approx(0.3 + 2.5 + 0.6), "prefix padding, words, hangover"
+    assert seconds(heard(talk.effects)) == pytest.approx(0.3 + 2.5 + 0.2), "prefix padding, words, a pause"
     new = talk.engine(EngineText("Yes."), SECOND_OF_SOUND, EngineIdle())
     assert kinds(new) == [ResponseText, *[ResponseAudio] * 10, ResponseEnded]
     talk.play()
@@ -110,13 +114,14 @@ def test_two_utterances_share_no_sample() -> None:
     talk.hear(LOUD, 1.0)
     talk.hear(QUIET, 0.62)
     assert seconds(heard(talk.effects)) <= 2 * 1.62 + 0.001
-    assert first == pytest.approx(1.6, abs=0.03)
+    assert loud_s(heard(talk.effects)) == pytest.approx(2.0)
+    assert first == pytest.approx(1.2, abs=0.03)
 
 
 def test_create_response_false_commits_and_waits_to_be_asked() -> None:
     talk = Talk(simplex(create_response=False))
     talk.hear(LOUD, 1.0)
-    assert kinds(talk.hear(QUIET, 0.7)) == [SpeechStopped, Prefill, Committed]
+    assert kinds(talk.hear(QUIET, 0.7)) == [Prefill, SpeechStopped, Committed]
     asked = talk.ask(CreateResponse({"a": "b"}))
     assert list(messages(asked)) == [ResponseStarted(1, {"a": "b"})]
     assert Decode() in asked
@@ -168,8 +173,29 @@ def test_a_microphone_that_stops_sending_still_ends_the_speech() -> None:
     talk = Talk(simplex())
     talk.hear(LOUD, 1.0)
     effects = talk.wait(1.5)
-    assert kinds(effects)[0] is SpeechStopped
+    assert kinds(effects)[:2] == [Prefill, SpeechStopped]
     assert Decode() in effects
+
+
+def test_at_a_pause_the_model_hears_all_and_at_the_end_it_answers_at_once() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.5)
+    assert talk.hear(QUIET, 0.24) == []
+    assert kinds(talk.hear(QUIET, 0.02)) == [Prefill]
+    assert loud_s(heard(talk.effects)) == pytest.approx(1.5)
+    assert kinds(talk.hear(QUIET, 0.4)) == [SpeechStopped, Committed, ResponseStarted, Decode]
+
+
+def test_when_the_speech_goes_on_after_a_pause_no_sample_is_lost_or_heard_twice() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.5)
+    talk.hear(QUIET, 0.4)
+    talk.hear(LOUD, 0.7)
+    talk.hear(QUIET, 0.7)
+    words = heard(talk.effects)
+    assert loud_s(words) == pytest.approx(2.2)
+    assert seconds(words) == pytest.approx(1.5 + 0.4 + 0.7 + 0.2, abs=0.1)
+    assert words.startswith(LOUD * 24_000 + QUIET * 6400 + LOUD * 11_200)
 
 
 # --- the break
@@ -180,14 +206,15 @@ def test_a_simplex_break_while_the_engine_works(reason: BreakReason) -> None:
     talk = answered(Talk(simplex()))
     by_speech = reason is BreakReason.TURN_DETECTED
     effects = talk.hear(LOUD, 0.3) if by_speech else talk.ask(CancelResponse())
-    assert kinds(effects) == [Flush, *([SpeechStarted] if by_speech else []), ResponseCut, Interrupt]
+    hold, announcement = ([Hold], [SpeechStarted]) if by_speech else ([], [])
+    assert kinds(effects) == [*hold, Flush, *announcement, ResponseCut, Interrupt]
     assert talk.state() is TurnState.BREAKING
     assert not talk.conversation.admits(1)
     assert talk.engine(EngineText("stale"), SECOND_OF_SOUND, EngineIdle()) == [], "everything old is dropped"
     if by_speech:
         talk.hear(LOUD, 0.7)
         effects = talk.hear(QUIET, 0.7)
-        assert kinds(effects) == [SpeechStopped, Prefill, Committed], "the answer waits for the engine"
+        assert kinds(effects) == [Prefill, SpeechStopped, Committed], "the answer waits for the engine"
         assert loud_s(heard(talk.effects)) == pytest.approx(2.0), "every word reaches the model"
     effects = talk.engine(EngineIdle(interrupted=True))
     assert kinds(effects) == ([ResponseStarted, Decode] if by_speech else [])
@@ -204,10 +231,131 @@ def test_the_interrupting_words_come_with_their_prefix() -> None:
     assert loud_s(words) == pytest.approx(1.0)
 
 
-def test_an_interruption_is_confirmed_before_it_breaks() -> None:
+def test_a_noise_holds_the_answer_and_lets_it_go_on() -> None:
+    talk = answered(Talk(simplex(client_holds=True)))
+    talk.play()
+    assert kinds(talk.hear(LOUD, 0.1)) == [Hold, ResponseHeld]
+    assert talk.state() is TurnState.RESPONDING_HELD
+    assert talk.hear(QUIET, 0.18) == []
+    assert talk.hear(QUIET, 1.0) == [Release(client_waited=True), Say(ResponseReleased())], (
+        "and nothing else comes of it"
+    )
+    assert talk.state() is TurnState.RESPONDING
+    assert kinds(talk.hear(LOUD, 0.3))[-3:] == [SpeechStarted, ResponseCut, Interrupt], "it can still be interrupted"
+
+
+def balanced(talk: Talk) -> Talk:
+    """An answer whose sound began more than two seconds ago, with the default amount of evidence."""
+    answered(talk)
+    talk.engine(SECOND_OF_SOUND, SECOND_OF_SOUND, SECOND_OF_SOUND)
+    talk.play()
+    talk.hear(QUIET, 2.1)
+    return talk
+
+
+@pytest.mark.parametrize("barge_in", list(BargeIn))
+def test_each_preset_holds_at_once_and_cuts_in_its_own_time(barge_in: BargeIn) -> None:
+    talk = balanced(Talk(simplex().weighing(BargeIn.CALM).weighing(barge_in)))
+    assert kinds(talk.hear(LOUD, 0.06)) == [Hold, ResponseHeld]
+    ms = {BargeIn.EAGER: 120, BargeIn.BALANCED: 320, BargeIn.CALM: 800}[barge_in]
+    assert talk.hear(LOUD, (ms - 80) / 1000) == []
+    assert kinds(talk.hear(LOUD, 0.02))[:4] == [Flush, SpeechStarted, ResponseCut, Interrupt]
+
+
+def test_a_word_of_agreement_holds_and_releases_and_two_in_a_row_cut() -> None:
+    talk = balanced(Talk(simplex(vad=VadSettings())))
+    assert kinds(talk.hear(LOUD, 0.3) + talk.hear(QUIET, 0.3)) == [Hold, ResponseHeld, Release, ResponseReleased]
+    talk.hear(QUIET, 1.0)
+    assert kinds(talk.hear(LOUD, 0.26) + talk.hear(QUIET, 0.2)) == [Hold, ResponseHeld, Release, ResponseReleased]
+    assert ResponseCut in kinds(talk.hear(LOUD, 0.2)), "the first is not forgotten yet"
+
+
+def test_when_the_sound_begins_or_begins_again_more_evidence_is_asked_for() -> None:
     talk = answered(Talk(simplex()))
-    assert talk.hear(LOUD, 0.1) == []
-    assert talk.hear(QUIET, 1.0) == [], "a cough over an answer leaves no trace"
+    talk.play()
+    assert talk.hear(LOUD, 0.06) == [], "the answer's own echo may be new to an echo canceller"
+    assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
+    assert kinds(talk.hear(QUIET, 0.2)) == [Release, ResponseReleased]
+    talk.hear(QUIET, 1.9)
+    talk.engine(SECOND_OF_SOUND)
+    for effect in talk.engine(SECOND_OF_SOUND):
+        assert isinstance(effect, Speak)
+        talk.conversation.receive_sent(effect.generation, effect.message, talk.now)
+    assert talk.hear(LOUD, 0.06) == [], "it had run dry"
+    assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
+
+
+def test_before_anything_is_heard_the_client_is_not_told_of_a_hold() -> None:
+    talk = answered(Talk(simplex()))
+    assert kinds(talk.hear(LOUD, 0.1) + talk.hear(QUIET, 0.3)) == [Hold, Release]
+
+
+@pytest.mark.parametrize("client_holds", [True, False])
+def test_while_it_is_held_a_client_that_stops_has_heard_no_more(client_holds: bool) -> None:
+    talk = answered(Talk(simplex(client_holds=client_holds)))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.42)
+    talk.hear(LOUD, 0.08)
+    assert talk.state() is TurnState.DRAINING_HELD
+    talk.hear(LOUD, 0.02)
+    talk.hear(QUIET, 0.18)
+    (cut,) = (m for m in messages(talk.ask(CancelResponse())) if isinstance(m, ResponseCut))
+    assert cut.heard_ms == pytest.approx(500 if client_holds else 700, abs=1)
+
+
+def test_a_client_that_stops_plays_the_rest_later() -> None:
+    talk = answered(Talk(simplex(client_holds=True)))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.78)
+    talk.hear(LOUD, 0.08)
+    talk.hear(QUIET, 0.2)
+    assert talk.state() is TurnState.DRAINING
+    talk.wait(0.13)
+    assert talk.state() is TurnState.DRAINING, "140 ms were left when it was held"
+    talk.wait(0.02)
+    assert talk.state() is TurnState.LISTENING
+
+
+def test_a_client_that_plays_on_ends_the_hold_when_it_has_played_all() -> None:
+    talk = answered(Talk(simplex()))
+    talk.engine(EngineIdle())
+    talk.play()
+    talk.hear(QUIET, 0.9)
+    talk.hear(LOUD, 0.08)
+    assert kinds(talk.wait(0.1)) == [Release, ResponseReleased, SpeechStarted]
+    assert talk.state() is TurnState.LISTENING
+
+
+def test_a_held_answer_may_end_and_the_next_one_begin() -> None:
+    talk = speaking_model(Talk(duplex(client_holds=True)))
+    talk.play()
+    talk.hear(LOUD, 0.08)
+    assert kinds(talk.engine(EngineIdle())) == [ResponseEnded]
+    assert talk.state() is TurnState.DRAINING_HELD
+    assert kinds(talk.engine(EngineText("And"))) == [ResponseStarted, ResponseText]
+    assert talk.state() is TurnState.RESPONDING_HELD
+    assert kinds(talk.hear(QUIET, 0.3)) == [Release, ResponseReleased]
+
+
+def test_evidence_over_a_held_answer_counts_although_the_next_one_began() -> None:
+    talk = speaking_model(Talk(duplex()))
+    talk.hear(LOUD, 0.1)
+    talk.engine(EngineIdle(), EngineText("And"))
+    assert Interrupt(forget=False) in talk.hear(LOUD, 0.02)
+
+
+def test_a_microphone_that_stops_sending_does_not_hold_an_answer_for_ever() -> None:
+    talk = answered(Talk(simplex()))
+    talk.hear(LOUD, 0.1)
+    assert kinds(talk.wait(1.1)) == [Release]
+
+
+def test_a_client_that_forbids_interruption_frees_what_is_held() -> None:
+    talk = answered(Talk(simplex()))
+    talk.hear(LOUD, 0.1)
+    assert kinds(talk.ask(Configure(simplex(interrupt_response=False)))) == [Configured, Release]
     assert talk.state() is TurnState.RESPONDING
 
 
@@ -216,9 +364,9 @@ def test_speech_that_outlives_the_answer_is_announced_then() -> None:
     talk.engine(EngineIdle())
     talk.play()
     talk.hear(QUIET, 0.9)
-    assert talk.hear(LOUD, 0.1) == []
+    assert kinds(talk.hear(LOUD, 0.1)) == [Hold, ResponseHeld]
     effects = talk.wait(0.1)
-    assert kinds(effects) == [SpeechStarted]
+    assert kinds(effects) == [Release, ResponseReleased, SpeechStarted]
 
 
 def test_a_break_while_only_the_client_plays_does_not_touch_the_engine() -> None:
@@ -243,6 +391,36 @@ def test_a_playback_report_corrects_what_was_heard() -> None:
     cut = messages(talk.ask(CancelResponse()))[0]
     assert isinstance(cut, ResponseCut)
     assert cut.heard_ms == 200
+
+
+def cut_of(talk: Talk) -> ResponseCut:
+    (cut,) = (m for m in messages(talk.ask(CancelResponse())) if isinstance(m, ResponseCut))
+    return cut
+
+
+def test_a_cut_tells_the_words_that_were_heard() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.0)
+    talk.hear(QUIET, 0.7)
+    talk.engine(EngineText("one two three "), EngineText("four five six"), *[SECOND_OF_SOUND] * 4, EngineIdle())
+    talk.play()
+    talk.now += 1.9
+    assert cut_of(talk).heard_text == "one two three"
+
+
+def test_a_report_corrects_the_words_too() -> None:
+    talk = Talk(simplex())
+    talk.hear(LOUD, 1.0)
+    talk.hear(QUIET, 0.7)
+    talk.engine(EngineText("one two three four five six"), *[SECOND_OF_SOUND] * 4, EngineIdle())
+    talk.play()
+    talk.now += 2.0
+    talk.ask(AcknowledgePlayback(generation=1, played_ms=300))
+    assert cut_of(talk).heard_text == "one"
+
+
+def test_of_an_answer_that_was_not_heard_no_word_was() -> None:
+    assert cut_of(answered(Talk(simplex()))).heard_text == ""
 
 
 def test_a_cancel_with_nothing_to_cancel() -> None:
@@ -301,7 +479,9 @@ def test_a_duplex_model_opens_its_turn_with_its_first_output() -> None:
 def test_a_broken_duplex_model_listens_until_the_user_has_finished() -> None:
     talk = speaking_model(Talk(duplex()))
     effects = talk.hear(LOUD, 2.5)
-    assert [kind for kind in kinds(effects) if kind is not Prefill] == [Flush, SpeechStarted, ResponseCut, Interrupt]
+    assert [kind for kind in kinds(effects) if kind is not Prefill] == [
+        Hold, Flush, SpeechStarted, ResponseCut, Interrupt,
+    ]  # fmt: skip
     assert Interrupt(forget=False) in effects
     talk.engine(EngineIdle(interrupted=True))
     effects = talk.hear(QUIET, 0.58)
@@ -348,7 +528,7 @@ def test_a_model_that_answers_into_speech_is_broken_only_by_more_of_it() -> None
     assert Flush not in kinds(talk.hear(QUIET, 0.5))
     assert talk.state() is TurnState.RESPONDING
     effects = talk.hear(LOUD, 0.2)
-    assert kinds(effects)[:3] == [Flush, SpeechStarted, ResponseCut], "announced again: stock clients flush on it"
+    assert kinds(effects)[:4] == [Hold, Flush, SpeechStarted, ResponseCut], "announced again: stock clients flush on it"
 
 
 def test_a_silent_microphone_does_not_stop_the_beat_of_a_speaking_model() -> None:

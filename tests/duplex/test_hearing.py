@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplex.audio import INPUT_RATES_HZ, Recording
+from duplex.echo import SILENT_DBFS
 from duplex.hearing import Chunker, Microphone
-from duplex.vad import GateMoment, VadGate, VadSettings, default_detector
+from duplex.vad import GateMoment, VadGate, VadSettings, Vote, default_detector
 from tests.speech import silence, speech
 
 
@@ -17,9 +18,15 @@ def test_speech_is_found_where_it_is_at_every_rate(rate_hz: int) -> None:
     sound = silence(1.0, rate_hz) + speech(1.5, rate_hz) + silence(1.0, rate_hz)
     step = rate_hz // 50 * 2
     events = [event for at in range(0, len(sound), step) for event in microphone.push(sound[at : at + step])]
-    assert [event.moment for event in events] == [GateMoment.ONSET, GateMoment.CONFIRM, GateMoment.RELEASE]
+    assert [event.moment for event in events] == [
+        GateMoment.ONSET,
+        GateMoment.LIKELY,
+        GateMoment.CONFIRM,
+        GateMoment.PAUSE,
+        GateMoment.RELEASE,
+    ]
     assert events[0].at == pytest.approx(16_000, abs=640)
-    assert events[2].at == pytest.approx(40_000, abs=1600)
+    assert events[4].at == pytest.approx(40_000, abs=1600)
     kept = np.frombuffer(microphone.recording.read(0, 1 << 40), np.int16)
     first_loud = int(np.argmax(np.abs(kept) > 1000))
     assert first_loud == pytest.approx(events[0].at, abs=640), "a position of the gate is valid in the recording"
@@ -30,9 +37,9 @@ def test_the_fast_path_does_not_wait_for_the_clean_one() -> None:
     frames: list[bytes] = []
 
     class Counting:
-        def is_speech(self, frame: bytes) -> bool:
+        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
             frames.append(frame)
-            return False
+            return Vote.NOTHING
 
     microphone = Microphone(24_000, VadGate(Counting(), VadSettings()), 160_000)
     for number in range(1, 51):
@@ -97,3 +104,24 @@ def test_held_for_so_many_samples_or_until_released() -> None:
     assert chunker.held
     chunker.release()
     assert not chunker.held
+
+
+def test_what_is_taken_early_is_not_taken_again_nor_the_silence_after_it() -> None:
+    recording = Recording(100_000)
+    chunker = Chunker(recording, 16_000)
+    recording.append(bytes(2 * 20_000))
+    assert [len(chunk) // 2 for chunk in chunker.take_early(18_000)] == [16_000, 3200]
+    recording.append(bytes(2 * 5000))
+    assert chunker.take_rest(18_000) == []
+    assert chunker.waiting == 0
+
+
+def test_when_the_speech_went_on_all_of_the_rest_is_taken() -> None:
+    recording = Recording(100_000)
+    chunker = Chunker(recording, 16_000)
+    recording.append(bytes(2 * 3500))
+    early = chunker.take_early(2000)
+    recording.append(bytes(2 * 9000))
+    rest = chunker.take_rest(8000)
+    assert sum(map(len, early + rest)) == 2 * 12_500
+    assert chunker.take_early(9000) == []

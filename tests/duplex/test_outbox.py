@@ -1,6 +1,8 @@
 """Order, pacing and bounds of the way out."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from duplex.effects import Say, Speak
 from duplex.errors import ClientStalled
@@ -91,3 +93,77 @@ def test_flush_keeps_what_is_still_admitted() -> None:
     box.flush()
     assert box.audio_s == pytest.approx(0.1)
     assert box.take(0.0) == Speak(2, PIECE)
+
+
+def numbered(count: int) -> list[ResponseAudio]:
+    """Pieces of 100 ms that can be told apart."""
+    return [ResponseAudio(bytes([number]) * 4800) for number in range(count)]
+
+
+def drain(box: Outbox, now: float) -> list[ServerMessage]:
+    """All that may leave now."""
+    left = []
+    while (effect := box.take(now)) is not None:
+        left.append(effect.message)
+    return left
+
+
+def test_while_held_only_control_leaves_and_then_the_very_next_piece() -> None:
+    box = outbox()
+    pieces = numbered(6)
+    for piece in pieces:
+        box.speak(Speak(1, piece))
+    box.speak(Speak(1, ResponseText("a")))
+    left = drain(box, 0.0)
+    box.hold(0.05)
+    box.say(Say(Configured()))
+    assert drain(box, 9.0) == [Configured()]
+    assert box.due_at() == float("inf")
+    box.release(9.0, client_waited=False)
+    for tick in range(100):
+        left += drain(box, 9.0 + tick / 100)
+    assert left == [*pieces, ResponseText("a")]
+
+
+@pytest.mark.parametrize(("client_waited", "at_once"), [(True, 0), (False, 2)])
+def test_a_client_that_waited_needs_no_new_lead(client_waited: bool, at_once: int) -> None:
+    box = outbox()
+    for piece in numbered(10):
+        box.speak(Speak(1, piece))
+    assert len(drain(box, 0.0)) == 2
+    box.hold(0.0)
+    box.hold(0.2)
+    box.release(5.0, client_waited=client_waited)
+    assert len(drain(box, 5.0)) == at_once
+    assert len(drain(box, 5.06)) == 1
+
+
+def test_a_flush_ends_the_hold() -> None:
+    admitted = 1
+    box = Outbox(lambda generation: generation >= admitted, lead_s=0.25)
+    box.speak(Speak(1, PIECE))
+    box.hold(0.0)
+    admitted = 2
+    box.flush()
+    box.speak(Speak(2, PIECE))
+    assert drain(box, 0.0) == [PIECE]
+
+
+@given(st.lists(st.sampled_from(["speak", "hold", "release", "wait"]), max_size=80))
+def test_whatever_is_held_and_released_arrives_once_and_in_order(steps: list[str]) -> None:
+    box, now, left = outbox(), 0.0, []
+    pieces = iter(numbered(100))
+    said = []
+    for step in steps:
+        if step == "speak":
+            said.append(next(pieces))
+            box.speak(Speak(1, said[-1]))
+        elif step == "hold":
+            box.hold(now)
+        elif step == "release":
+            box.release(now, client_waited=True)
+        now += 0.05
+        left += drain(box, now)
+    box.release(now, client_waited=False)
+    left += [message for tick in range(1000) for message in drain(box, now + tick / 100)]
+    assert left == said

@@ -3,27 +3,53 @@
 The engine is any that keeps the port's one promise; the client is any. What leaves through the exit is judged.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duplex.barge_in import BargeInSettings
 from duplex.conversation_settings import AfterBreak, ConversationSettings
-from duplex.effects import Decode, Effect, Flush, Interrupt, Prefill, Say, Speak
+from duplex.effects import Decode, Effect, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineText, Mode
 from duplex.errors import ClientError
-from duplex.messages import CancelResponse, CreateResponse, ResponseAudio, ResponseCut, ResponseEnded, ResponseStarted
+from duplex.messages import (
+    CancelResponse,
+    CreateResponse,
+    ResponseAudio,
+    ResponseCut,
+    ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
+    ResponseStarted,
+)
 from duplex.outbox import Outbox
 from duplex.vad import VadSettings
 from tests.duplex.talk import LOUD, QUIET, Talk
 
 DEPTH = 5
 
-QUICK_VAD = VadSettings(onset_votes=1, onset_frames=1, confirm_votes=1, confirm_frames=1, hangover_ms=20)
-"""One frame begins speech, one ends it: every action of a sequence then counts."""
+QUICK_VAD = VadSettings(
+    onset_votes=1,
+    onset_frames=1,
+    hangover_ms=20,
+    barge_in=BargeInSettings(
+        hold_votes=1, hold_frames=1, cut_votes=1, cut_frames=1, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+    ),
+)
+"""One frame begins speech and interrupts, one ends it: every action of a sequence then counts."""
+
+TWO_STEPS = replace(
+    QUICK_VAD,
+    barge_in=BargeInSettings(
+        hold_votes=1, hold_frames=1, cut_votes=2, cut_frames=3, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+    ),
+)
+"""One frame holds an answer, two of three cut it off, a silent one releases it."""
 
 ACTIONS = ("speak", "silence", "output", "idle", "drained", "send", "cancel", "create", "later")
 
@@ -45,6 +71,9 @@ class World:
         self.open: int | None = None
         self.closed: set[int] = set()
         self.markers = 0
+        self.ducked = False
+        self.said: dict[int, bytes] = defaultdict(bytes)
+        self.heard: dict[int, bytes] = defaultdict(bytes)
 
     def act(self, action: str) -> None:
         getattr(self, action)()
@@ -69,7 +98,13 @@ class World:
             raise NotPossible
         self.decodes, self.speaking = 0, True
         self.markers += 1
-        self._perform(self.talk.engine(EngineText(str(self.markers)), EngineAudio(bytes(9600))))
+        # Every sample has its number: what is lost, repeated or out of order shows.
+        pcm = np.arange(self.markers * 4800, self.markers * 4800 + 4800).astype("<u2").tobytes()
+        effects = self.talk.engine(EngineText(str(self.markers)), EngineAudio(pcm))
+        pieces = [e for e in effects if isinstance(e, Speak) and isinstance(e.message, ResponseAudio)]
+        if pieces:
+            self.said[pieces[0].generation] += pcm
+        self._perform(effects)
 
     def idle(self) -> None:
         if not (self.speaking or (self.decodes and self.talk.conversation.settings.mode is Mode.SIMPLEX)):
@@ -105,6 +140,10 @@ class World:
                     self.outbox.say(effect)
                 case Speak():
                     self.outbox.speak(effect)
+                case Hold():
+                    self.outbox.hold(self.talk.now)
+                case Release(client_waited):
+                    self.outbox.release(self.talk.now, client_waited=client_waited)
                 case Flush():
                     self.outbox.flush()
                     self.silenced_below = max(
@@ -126,6 +165,7 @@ class World:
     def _receive(self, effect: Say | Speak) -> None:
         message = effect.message
         if isinstance(effect, Speak):
+            assert not self.ducked, "something left while it was held"
             assert effect.generation > self.silenced_below, "something of a broken response left"
             self.talk.conversation.receive_sent(effect.generation, message, self.talk.now)
             if isinstance(message, ResponseStarted):
@@ -134,9 +174,17 @@ class World:
                 self.open = effect.generation
             else:
                 assert effect.generation == self.open
+            if isinstance(message, ResponseAudio):
+                self.heard[effect.generation] += message.pcm
+                assert self.said[effect.generation].startswith(self.heard[effect.generation]), "lost or repeated"
             if isinstance(message, ResponseEnded):
+                assert self.heard[effect.generation] == self.said[effect.generation], "incomplete"
                 self._close()
+        elif isinstance(message, ResponseHeld | ResponseReleased):
+            assert self.ducked is isinstance(message, ResponseReleased)
+            self.ducked = isinstance(message, ResponseHeld)
         elif isinstance(message, ResponseCut):
+            self.ducked = False
             self._close()
 
     def _close(self) -> None:
@@ -155,6 +203,8 @@ class World:
                     continue
         self.send()
         assert self.open is None, "a response was left open"
+        assert not self.ducked, "a response was left held"
+        assert self.outbox.audio_s == 0.0
 
 
 SETTINGS = [
@@ -162,6 +212,9 @@ SETTINGS = [
     ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=QUICK_VAD, interrupt_response=False),
     ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD),
     ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD, after_break=AfterBreak.RESET),
+    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=TWO_STEPS),
+    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=TWO_STEPS, client_holds=True),
+    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=TWO_STEPS, client_holds=True),
 ]
 
 
@@ -176,7 +229,9 @@ def play(chosen: ConversationSettings, actions: tuple[str, ...] | list[str]) -> 
     return True
 
 
-@pytest.mark.parametrize("chosen", SETTINGS, ids=["simplex", "no-interrupt", "duplex", "reset"])
+@pytest.mark.parametrize(
+    "chosen", SETTINGS, ids=["simplex", "no-interrupt", "duplex", "reset", "two-steps", "held", "held-duplex"]
+)
 def test_every_sequence_to_depth_five(chosen: ConversationSettings) -> None:
     # A turn takes some actions to get going: each sequence starts with an answer under way.
     opening = ("speak", "silence", "silence", "later", "output")

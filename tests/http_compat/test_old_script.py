@@ -15,7 +15,8 @@ from duplex.engine.spec import EngineKind
 from http_compat import minicpmo_cpp_http_server as old
 from web import cli
 from web.banner import Banner, Ports
-from web.settings import OPTIONS, Settings
+from web.options import OPTIONS
+from web.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "http_compat" / "minicpmo_cpp_http_server.py"

@@ -11,6 +11,8 @@ __all__ = ["EXTENSIONS", "checked"]
 _TYPES: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
 EXTENSIONS = {
+    "output_audio_buffer.ducked",
+    "output_audio_buffer.resumed",
     "response.listen",
     "session.model_info",
     "session.warning",

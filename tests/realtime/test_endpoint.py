@@ -66,7 +66,15 @@ class Pool:
             await self.returned.wait_for(lambda: not self.leased)
 
 
-def app(pool: Pool, access: Access | None = None, **limits: Any) -> FastAPI:
+class Deaf:
+    """An echo canceller that takes everything for echo."""
+
+    def clean(self, near: bytes, far: bytes) -> bytes:
+        assert len(near) == len(far)
+        return bytes(len(near))
+
+
+def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **limits: Any) -> FastAPI:
     application = FastAPI()
     service = RealtimeService(
         lease=pool.lease,
@@ -75,6 +83,7 @@ def app(pool: Pool, access: Access | None = None, **limits: Any) -> FastAPI:
         limits=replace(SessionLimits(), **limits),
         make_detector=LoudIsSpeech,
         clock=MonotonicClock(),
+        make_canceller=Deaf if cancels else None,
     )
     application.include_router(make_router(service))
     return application
@@ -142,6 +151,53 @@ async def test_an_interruption_flushes_then_closes_and_the_next_words_are_heard(
         words = bytes(engine.heard[before:])
         assert words.count(LOUD) == 16_000
         assert client.types.count("response.done") == 2
+
+
+async def test_a_noise_over_an_answer_holds_it_and_loses_no_byte() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 1.0)))
+    async with connected(pool) as client:
+        await ask(client)
+        await client.wait(lambda: bool(client.sound))
+        await client.send(LOUD * 1600)
+        ducked = await client.until("output_audio_buffer.ducked")
+        await client.send(bytes(6400))
+        resumed = await client.until("output_audio_buffer.resumed")
+        done = await client.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert is_answer(client.sound, 1.0)
+        held = client.received[client.received.index(ducked) : client.received.index(resumed)]
+        assert not any(isinstance(message, bytes) for message in held)
+
+
+async def test_a_strict_client_hears_nothing_of_a_hold() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 1.0)))
+    async with connected(pool, "?input_rate=16000") as client:
+        for sound in (LOUD * 16_000, bytes(25_600)):
+            await client.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(sound).decode()})
+        await client.until("response.output_audio.delta")
+        for sound in (LOUD * 1600, bytes(6400)):
+            await client.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(sound).decode()})
+        await client.until("response.done")
+        deltas = [e["delta"] for e in client.events if e["type"] == "response.output_audio.delta"]
+        assert is_answer(b"".join(map(base64.b64decode, deltas)), 1.0)
+        assert not any("buffer.ducked" in kind or "buffer.resumed" in kind for kind in client.types)
+        assert client.types.count("input_audio_buffer.speech_started") == 1
+
+
+async def test_an_echo_canceller_hears_for_clients_that_have_none() -> None:
+    pool = Pool(FakeEngine(answer("Yes.", 0.1)))
+    async with serving(app(pool, cancels=True)) as address:
+        async with peer(address, BINARY) as client:
+            await client.until("session.created")
+            await ask(client)
+            await client.send({"type": "input_audio_buffer.commit"})
+            await client.until("error")
+            assert "input_audio_buffer.speech_started" not in client.types
+        await pool.until_returned()
+        async with peer(address, BINARY + "&echo=cancelled") as client:
+            await client.until("session.created")
+            await ask(client)
+            await client.until("response.done")
 
 
 async def test_cancel_by_event() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from duplex.barge_in import BargeIn, evidence
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError
@@ -21,13 +22,18 @@ def test_everything_asked_for() -> None:
         "input_rate": "16000",
         "output_rate": "48000",
         "conversation": "simplex",
-        "barge_in": "eager",
+        "barge_in": "calm",
         "duplex": "1",
+        "echo": "cancelled",
         "model": "m",
         "utm_source": "ignored",
     }
     options = parse_options(query, DEFAULTS)
     assert options.binary
+    assert options.settings.barge_in is BargeIn.CALM
+    assert options.settings.vad.barge_in == evidence(BargeIn.CALM)
+    assert options.settings.client_cancels_echo
+    assert options.settings.client_holds, "a client with extensions understands a hold"
     assert options.extensions
     assert options.model == "m"
     assert options.settings.mode is Mode.SIMPLEX
@@ -45,6 +51,7 @@ def test_everything_asked_for() -> None:
         ({"conversation": "chess"}, "conversation"),
         ({"barge_in": "rude"}, "barge_in"),
         ({"mode": "video"}, "mode"),
+        ({"echo": "loud"}, "echo"),
         ({"ext": "yes please"}, "ext"),
     ],
 )

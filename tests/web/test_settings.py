@@ -3,11 +3,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
+from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from duplex.engine.spec import EngineKind
 from http_compat.policy import SessionPolicy
-from web.settings import OPTIONS, MissingEnginePaths, Settings, SettingsError, load_settings
+from web.options import OPTIONS
+from web.settings import MissingEnginePaths, Settings, SettingsError, load_settings
 
 NOTHING: dict[str, str] = {}
 
@@ -40,6 +43,7 @@ def test_the_defaults() -> None:
     assert settings.conversation.mode is Mode.DUPLEX
     assert settings.conversation.after_break is AfterBreak.LISTEN
     assert settings.conversation.lead_ms == 250
+    assert (settings.conversation.barge_in, settings.conversation.detector) == (BargeIn.BALANCED, DetectorKind.WEBRTC)
 
 
 def test_every_setting_can_be_reached_from_outside() -> None:

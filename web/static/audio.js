@@ -111,6 +111,16 @@ export class Speaker {
     this.#node?.port.postMessage({ type: "end", responseId });
   }
 
+  /** Silence now, but nothing is dropped: somebody seems to speak. `release` or a `flush` follows. */
+  hold() {
+    this.#node?.port.postMessage({ type: "hold" });
+  }
+
+  /** Goes on where `hold` stopped. */
+  release() {
+    this.#node?.port.postMessage({ type: "release" });
+  }
+
   /** Silence now: drops what is queued of this response. A `flushed` report follows. */
   flush(responseId) {
     this.#node?.port.postMessage({ type: "flush", responseId });

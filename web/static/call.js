@@ -148,6 +148,8 @@ export class Call {
     else if (event.type === "response.created") this.#speaker?.begin(event.response.id);
     else if (event.type === "response.output_audio.done") this.#speaker?.end(event.response_id);
     else if (event.type === "response.done") this.#speaker?.end(event.response.id);
+    else if (event.type === "output_audio_buffer.ducked") this.#speaker?.hold();
+    else if (event.type === "output_audio_buffer.resumed") this.#speaker?.release();
     else if (event.type === "output_audio_buffer.cleared") this.#speaker?.flush(event.response_id);
   }
 

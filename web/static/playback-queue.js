@@ -25,6 +25,8 @@ export class PlaybackQueue {
   #segments = [];
   #writing = null;
   #flowing = false;
+  #held = false;
+  #gain = 1;
 
   underruns = 0;
   refusedSamples = 0;
@@ -71,17 +73,34 @@ export class PlaybackQueue {
   }
 
   /**
+   * Stops within a short fade and keeps what is queued, until `release` or any `flush`. Samples of the fade count as
+   * played: they were heard.
+   */
+  hold() {
+    this.#held = true;
+    if (!this.#flowing) this.#gain = 0;
+  }
+
+  /** Goes on with the very next sample. */
+  release() {
+    this.#held = false;
+  }
+
+  /**
    * Silence now: drops what is queued of this response and of all before it, but for a short fade.
    * @returns {{playedSamples: number, droppedSamples: number}} of this response; zeros when it is not queued
    */
   flush(responseId) {
+    const gain = this.#gain;
+    this.#held = false;
+    this.#gain = 1;
     const index = this.#segments.findIndex((segment) => segment.responseId === responseId);
     if (index < 0) return { playedSamples: 0, droppedSamples: 0 };
     const target = this.#segments[index];
     const doomed = this.#segments.splice(0, index + 1).reduce((sum, segment) => sum + segment.queued, 0);
     if (this.#writing === target) this.#writing = null;
 
-    const faded = this.#flowing ? this.#startFade(doomed) : 0;
+    const faded = this.#flowing && gain > 0 ? this.#startFade(doomed, gain) : 0;
     this.#ring.skip(doomed - faded);
     this.#flowing = false;
     return { playedSamples: target.played, droppedSamples: doomed };
@@ -95,7 +114,7 @@ export class PlaybackQueue {
   pull(out) {
     const happened = [];
     let filled = this.#pullFade(out);
-    while (filled < out.length && this.#segments.length > 0) {
+    while (filled < out.length && this.#segments.length > 0 && !(this.#held && this.#gain === 0)) {
       const head = this.#segments[0];
       if (head.queued === 0 && head.ended) {
         this.#segments.shift();
@@ -105,7 +124,8 @@ export class PlaybackQueue {
       }
       if (!this.#mayFlow(head)) break;
       if (head.played === 0) happened.push({ kind: "started", responseId: head.responseId, playedSamples: 0 });
-      const count = this.#ring.read(out, filled, Math.min(head.queued, out.length - filled));
+      const count = this.#ring.read(out, filled, this.#stretch(Math.min(head.queued, out.length - filled)));
+      this.#ramp(out, filled, count);
       head.queued -= count;
       head.played += count;
       filled += count;
@@ -117,17 +137,35 @@ export class PlaybackQueue {
   #mayFlow(head) {
     if (this.#flowing && head.queued === 0) {
       this.#flowing = false;
+      if (this.#held) this.#gain = 0;
       this.underruns += 1;
     }
     if (!this.#flowing) this.#flowing = head.queued > 0 && (head.ended || head.queued >= (head.played > 0 ? this.#lateCushion : this.#cushion));
     return this.#flowing;
   }
 
-  #startFade(available) {
+  /** How many samples go out in one piece: a fade down ends where its last sample is. */
+  #stretch(count) {
+    return this.#held ? Math.min(count, Math.round(this.#gain * this.#fade.length)) : count;
+  }
+
+  /** Moves the gain towards silence while held and towards full after it, a step a sample. */
+  #ramp(out, start, count) {
+    const steps = this.#fade.length;
+    let step = Math.round(this.#gain * steps);
+    if (!this.#held && step === steps) return;
+    for (let i = start; i < start + count; i += 1) {
+      step = this.#held ? Math.max(0, step - 1) : Math.min(steps, step + 1);
+      out[i] *= step / steps;
+    }
+    this.#gain = step / steps;
+  }
+
+  #startFade(available, gain) {
     const count = Math.min(available, this.#fade.length);
     const start = this.#fade.length - count;
     this.#ring.read(this.#fade, start, count);
-    for (let i = 0; i < count; i += 1) this.#fade[start + i] *= 1 - (i + 1) / count;
+    for (let i = 0; i < count; i += 1) this.#fade[start + i] *= gain * (1 - (i + 1) / count);
     this.#fadeLeft = count;
     return count;
   }

@@ -7,9 +7,9 @@ const REPORT_EVERY_S = 0.1;
 /**
  * Plays int16 PCM of the rate named in `processorOptions.fromHz`.
  *
- * Takes `{type: "begin" | "end" | "flush", responseId}` and `{type: "audio", bytes}`; posts `started`, `ended`,
- * `flushed` (each with `responseId, playedMs`) and, every 100 ms while a response is queued, `position`
- * (also `queuedMs, level, underruns`).
+ * Takes `{type: "begin" | "end" | "flush", responseId}`, `{type: "hold" | "release"}` and `{type: "audio", bytes}`;
+ * posts `started`, `ended`, `flushed` (each with `responseId, playedMs`) and, every 100 ms while a response is queued,
+ * `position` (also `queuedMs, level, underruns`).
  */
 class PlaybackProcessor extends AudioWorkletProcessor {
   #queue = new PlaybackQueue(sampleRate);
@@ -43,6 +43,10 @@ class PlaybackProcessor extends AudioWorkletProcessor {
       this.#queue.push(this.#resampler.push(samplesFromBytes(bytes)));
     } else if (type === "end") {
       this.#queue.end(responseId);
+    } else if (type === "hold") {
+      this.#queue.hold();
+    } else if (type === "release") {
+      this.#queue.release();
     } else if (type === "flush") {
       const { playedSamples, droppedSamples } = this.#queue.flush(responseId);
       this.port.postMessage({

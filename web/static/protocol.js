@@ -24,6 +24,8 @@ export function realtimeUrl(location, conversation) {
   url.searchParams.set("audio", "binary");
   url.searchParams.set("input_rate", String(INPUT_RATE_HZ));
   url.searchParams.set("output_rate", String(OUTPUT_RATE_HZ));
+  // The page asks the browser for echo cancellation (audio.js).
+  url.searchParams.set("echo", "cancelled");
   if (conversation) url.searchParams.set("conversation", conversation);
   return url.href;
 }

@@ -105,8 +105,8 @@ const STEPS = {
   "response.output_audio_transcript.delta": (state, { response_id: id, delta }) => ({
     log: amend(state.log, id, (entry) => ({ ...entry, text: entry.text + delta })),
   }),
-  "output_audio_buffer.cleared": (state, { response_id: id }) =>
-    currentId(state) === id || state.soundingId === id ? broken(state, id) : {},
+  "output_audio_buffer.cleared": (state, { response_id: id, transcript }) =>
+    currentId(state) === id || state.soundingId === id ? broken(state, id, transcript) : {},
   "response.done": responseDone,
 };
 
@@ -115,12 +115,13 @@ function currentId({ response, soundingId }) {
   return response !== null && !response.broken && !response.heard ? response.id : soundingId;
 }
 
-function broken(state, id) {
+/** `heard` is what of the answer's text was heard, where the server tells. */
+function broken(state, id, heard) {
   return {
     response: state.response?.id === id ? { ...state.response, broken: true } : state.response,
     soundingId: null,
     interruptionShown: true,
-    log: amend(state.log, id, (entry) => ({ ...entry, status: "interrupted" })),
+    log: amend(state.log, id, (entry) => ({ ...entry, status: "interrupted", text: heard ?? entry.text })),
   };
 }
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duplex.barge_in import BargeIn, evidence
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError, InvalidAudio, InvalidEvent
@@ -29,6 +30,8 @@ from duplex.messages import (
     ResponseAudio,
     ResponseCut,
     ResponseEnded,
+    ResponseHeld,
+    ResponseReleased,
     ResponseStarted,
     ResponseText,
     ServerMessage,
@@ -141,9 +144,12 @@ def test_a_complete_response() -> None:
 def test_a_cut_response_ends_with_the_same_sequence(reason: BreakReason) -> None:
     dialect = make()
     say(dialect, ResponseStarted(1), ResponseText("Half a"))
-    events = say(dialect, ResponseCut(reason, 300, {}))
+    say(dialect, ResponseText(" story"))
+    events = say(dialect, ResponseCut(reason, 300, {}, "Half a"))
     assert types(events) == CLOSING
     done = events[-1]["response"]
+    assert events[1]["transcript"] == events[2]["part"]["transcript"] == "Half a", "what nobody heard was not said"
+    assert done["output"][0]["content"][0]["transcript"] == "Half a"
     assert done["status"] == "cancelled"
     assert done["status_details"] == {"type": "cancelled", "reason": reason.value}
     assert done["output"][0]["status"] == "incomplete"
@@ -152,8 +158,9 @@ def test_a_cut_response_ends_with_the_same_sequence(reason: BreakReason) -> None
 def test_with_extensions_the_flush_comes_first_and_names_the_response() -> None:
     dialect = make(extensions=True)
     say(dialect, ResponseStarted(1), extensions=True)
-    events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 300, {}), extensions=True)
+    events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 300, {}, "Well"), extensions=True)
     assert types(events) == ["output_audio_buffer.cleared", *CLOSING]
+    assert events[0]["transcript"] == "Well"
     assert events[0]["response_id"] == events[-1]["response"]["id"]
     assert events[0]["audio_end_ms"] == 300
 
@@ -165,6 +172,15 @@ def test_a_cut_after_the_end_flushes_and_closes_nothing_twice(extensions: bool) 
     events = say(dialect, ResponseCut(BreakReason.TURN_DETECTED, 900, {}), extensions=True)
     assert types(events) == (["output_audio_buffer.cleared"] if extensions else [])
     assert all(event["response_id"] == done["id"] for event in events)
+
+
+def test_a_hold_is_told_to_those_who_asked_for_extensions() -> None:
+    plain, extended = make(), make(extensions=True)
+    assert say(plain, ResponseStarted(1), ResponseHeld(), ResponseReleased())[4:] == []
+    events = say(extended, ResponseStarted(1), ResponseHeld(), ResponseReleased(), extensions=True)
+    assert types(events) == [*OPENING, "output_audio_buffer.ducked", "output_audio_buffer.resumed"]
+    assert events[-2]["gain"] == 0.0
+    assert {event["response_id"] for event in events[-2:]} == {events[0]["response"]["id"]}
 
 
 def test_binary_audio_is_raw_and_only_within_a_response() -> None:
@@ -255,6 +271,35 @@ def test_turn_detection_null_is_push_to_talk_and_can_be_switched_back() -> None:
     settings = ask(dialect, on)[0].settings
     assert settings.detect_turns
     assert settings.vad.hangover_ms == 800
+
+
+def update_turns(dialect: OpenAIDialect, **turns: object) -> ConversationSettings:
+    update = {"audio": {"input": {"turn_detection": {"type": "server_vad", **turns}}}}
+    (request,) = ask(dialect, {"type": "session.update", "session": update})
+    assert isinstance(request, Configure)
+    return request.settings
+
+
+def test_a_session_chooses_how_readily_it_is_interrupted() -> None:
+    dialect = make()
+    assert update_turns(dialect, silence_duration_ms=500).vad.barge_in == evidence(BargeIn.BALANCED)
+    calm = update_turns(dialect, barge_in="calm")
+    assert (calm.barge_in, calm.vad.barge_in) == (BargeIn.CALM, evidence(BargeIn.CALM))
+    assert update_turns(dialect, threshold=0.8).vad.barge_in == evidence(BargeIn.CALM, threshold=0.8)
+    exact = update_turns(dialect, threshold=0.5, interrupt_min_ms=500)
+    assert exact.vad.barge_in == evidence(BargeIn.CALM, min_ms=500)
+    assert exact.vad.hangover_ms == 500
+    session = json.loads(dialect.encode(Configured())[0])["session"]
+    assert session["audio"]["input"]["turn_detection"]["barge_in"] == "calm"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("barge_in", "rude"), ("threshold", 1.5), ("threshold", "high"), ("interrupt_min_ms", 0)]
+)
+def test_an_impossible_readiness_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        update_turns(make(), **{name: value})
+    assert refused.value.param == f"session.audio.input.turn_detection.{name}"
 
 
 def test_a_refused_update_changes_nothing() -> None:

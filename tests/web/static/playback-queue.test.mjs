@@ -154,3 +154,88 @@ test("audio of no response is dropped; too much is refused and counted", () => {
   assert.equal(queue.queuedSamples, 30_000);
   assert.equal(queue.refusedSamples, 7);
 });
+
+const rounded = (values) => [...values].map((value) => Math.round(value * 10) / 10);
+
+test("a hold fades down, keeps the rest, and goes on with the very next sample", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(new Float32Array(100).map((_, i) => i + 1));
+  pull(queue, 10);
+  queue.hold();
+  assert.deepEqual(rounded(pull(queue, 8).out), rounded([11 * 0.8, 12 * 0.6, 13 * 0.4, 14 * 0.2, 0, 0, 0, 0]));
+  assert.deepEqual(pull(queue, 500).out, Array(500).fill(0));
+  assert.deepEqual(queue.position, { responseId: "a", playedSamples: 15 });
+  assert.equal(queue.queuedSamples, 85);
+  queue.release();
+  assert.deepEqual(rounded(pull(queue, 7).out), rounded([16 * 0.2, 17 * 0.4, 18 * 0.6, 19 * 0.8, 20, 21, 22]));
+  assert.equal(queue.underruns, 0);
+});
+
+test("a fade of a hold spans as many pulls as it needs, and may turn round", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 100));
+  pull(queue, 10);
+  queue.hold();
+  assert.deepEqual(rounded([...pull(queue, 2).out, ...pull(queue, 1).out]), [0.8, 0.6, 0.4]);
+  queue.release();
+  assert.deepEqual(rounded(pull(queue, 4).out), [0.6, 0.8, 1, 1]);
+});
+
+test("what begins while held waits, and starts with a fade", () => {
+  const queue = queueAt1kHz();
+  queue.hold();
+  queue.begin("a");
+  queue.push(level(1, 100));
+  assert.deepEqual(pull(queue, 3), { out: [0, 0, 0], happened: [] });
+  queue.release();
+  assert.deepEqual(pull(queue, 1).happened, ["started a"]);
+});
+
+test("running dry in the fade of a hold is silent until the release", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 60));
+  pull(queue, 58);
+  queue.hold();
+  assert.deepEqual(rounded(pull(queue, 4).out), [0.8, 0.6, 0, 0]);
+  queue.push(level(1, 400));
+  assert.deepEqual(pull(queue, 2).out, [0, 0]);
+  queue.release();
+  assert.notEqual(pull(queue, 2).out[1], 0);
+});
+
+test("a flush ends a hold without another sound of the old answer", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 200));
+  pull(queue, 10);
+  queue.hold();
+  pull(queue, 10);
+  assert.deepEqual(queue.flush("a"), { playedSamples: 15, droppedSamples: 185 });
+  queue.begin("b");
+  queue.push(level(3, 60));
+  assert.deepEqual(pull(queue, 2).out, [3, 3]);
+});
+
+test("a flush in the middle of the fade goes on fading from where it is", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 200));
+  pull(queue, 10);
+  queue.hold();
+  pull(queue, 2);
+  queue.flush("a");
+  const { out } = pull(queue, 6);
+  assert.ok(out[0] <= 0.6 && out[0] > 0 && out[5] === 0);
+});
+
+test("a flush of what is not queued ends a hold all the same", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 200));
+  queue.hold();
+  queue.flush("z");
+  assert.deepEqual(pull(queue, 2).out, [1, 1]);
+});

@@ -13,11 +13,11 @@ import {
 test("the URL keeps host and port, and is as secure as the page", () => {
   assert.equal(
     realtimeUrl({ protocol: "http:", host: "127.0.0.1:9060" }, null),
-    "ws://127.0.0.1:9060/v1/realtime?audio=binary&input_rate=16000&output_rate=24000",
+    "ws://127.0.0.1:9060/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled",
   );
   assert.equal(
     realtimeUrl({ protocol: "https:", host: "voice.local" }, "simplex"),
-    "wss://voice.local/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&conversation=simplex",
+    "wss://voice.local/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled&conversation=simplex",
   );
 });
 

@@ -59,6 +59,14 @@ test("a break shows Interrupted until it has been shown, then who holds the floo
   assert.equal(phaseOf(play([created("r2")], play([speechStopped], broken))), "answering");
 });
 
+test("a broken answer keeps the words that were heard", () => {
+  const events = [...OPEN, created("r1"), delta("r1", "one two three"), sound("started", "r1")];
+  const textAfter = (event) => play([event], play(events)).log.at(-1).text;
+  assert.equal(textAfter({ ...cleared("r1"), transcript: "one two" }), "one two");
+  assert.equal(textAfter(cleared("r1")), "one two three");
+  assert.equal(textAfter(stop), "one two three");
+});
+
 test("audio is admitted from created to done, never after a break", () => {
   const admitted = (...events) => admitsAudio(play([...OPEN, ...events]));
   assert.equal(admitted(), false);

@@ -1,0 +1,195 @@
+"""How loud the answer's own echo may be, from levels alone: what we sent, and what the microphone hears meanwhile.
+
+An echo is speech, so no speech detector rejects it; but we know what was sent and when. A frame of the microphone
+counts only when it is louder than the answer was within the last half second, less what the room takes from it.
+"""
+
+import math
+from collections import deque
+
+import numpy as np
+
+from duplex.audio import SAMPLE_BYTES
+
+__all__ = ["SILENT_DBFS", "EchoBar", "FarEnd", "envelope_dbfs"]
+
+SILENT_DBFS = -100.0
+
+_STEP_S = 0.02
+"""Resolution of the far end's levels."""
+
+
+def envelope_dbfs(pcm: bytes, rate_hz: int) -> list[float]:
+    """Levels of 16-bit mono PCM in steps of 20 ms, in dB below full scale; the last step may be shorter."""
+    samples = np.frombuffer(pcm, np.int16).astype(np.float32)
+    step = round(_STEP_S * rate_hz)
+    powers = [float(np.mean(samples[at : at + step] ** 2)) for at in range(0, len(samples), step)]
+    return [10.0 * math.log10(max(power / 32768.0**2, 1e-10)) for power in powers]
+
+
+class FarEnd:
+    """The levels of what the client plays. Positions are seconds of the response that plays."""
+
+    _AROUND_S = 0.04
+    """The position is an estimate: so much around it may be what is heard."""
+    _KEPT_S = 2.0
+
+    def __init__(self) -> None:
+        self._levels: deque[tuple[float, float]] = deque()
+        self._end_s = 0.0
+        self._position_s = 0.0
+
+    def begin(self) -> None:
+        """A new response plays."""
+        self._levels.clear()
+        self._end_s = self._position_s = 0.0
+
+    def sent(self, pcm: bytes, rate_hz: int) -> None:
+        """The next piece of the response left."""
+        for number, level in enumerate(envelope_dbfs(pcm, rate_hz)):
+            self._levels.append((self._end_s + number * _STEP_S, level))
+        self._end_s += len(pcm) / SAMPLE_BYTES / rate_hz
+
+    def level_dbfs(self, position_s: float) -> float:
+        """The loudest level since the last call, now that the client has come to `position_s`; silence if it stands."""
+        if position_s == self._position_s:
+            return SILENT_DBFS
+        first, last = min(self._position_s, position_s) - self._AROUND_S, position_s + self._AROUND_S
+        self._position_s = position_s
+        while self._levels and self._levels[0][0] < position_s - self._KEPT_S:
+            self._levels.popleft()
+        return max((level for at, level in self._levels if first <= at <= last), default=SILENT_DBFS)
+
+
+class EchoBar:
+    """Finds the answer in what the microphone hears, and how loud a voice over it must be therefore.
+
+    Where the microphone's levels have risen and fallen for 2 s as those of the answer did up to half a second before,
+    it hears the answer; how much later and fainter is learnt. Where they have not, it hears something else, or a voice
+    over the answer: nothing is learnt, because a user must not raise the bar for himself. Levels and differences are
+    dB.
+    """
+
+    _MARGIN_DB = 3.0
+    _ALIKE = 0.75
+    """Correlation of levels. An echo comes to more, a voice that knows nothing of the answer to 0.68 in 19 of 20
+    windows, at the best of 26 delays."""
+    _ALIKE_EARLY = 0.8
+    """In the first windows, which are shorter."""
+    _ALIKE_FAINT = 0.65
+    """An echo near the noise is less alike, and to be wrong about a faint one does no harm."""
+    _FAINT_DB = -15.0
+    _BEFORE = 8
+    _AFTER = 3
+    """Frames around the echo's delay: the room's reverberation, and what the position may be wrong by."""
+    _WINDOW = 100
+    _SHORTEST_WINDOW = 50
+    _IN_A_ROW = 3
+    """So many windows, 100 ms apart: chance does not last."""
+    _LOOK_BACK = 25
+    """0.5 s: the longest way through a client's buffers, the room and back that is covered."""
+    _EVERY = 5
+    _SHARE = 0.95
+    _GAINS = 200
+    """4 s in which the answer was heard."""
+    _FORGET_AFTER = 1500
+    """30 s of an answer in which it was not: somebody who talks a lot over an answer hides its echo."""
+    _UNKNOWN = 100
+    """In the first 2 s of the first answer it is taken to come back as loud as it was sent."""
+    _AUDIBLE_DBFS = -55.0
+    _TELLING_DBFS = -45.0
+    """In the answer's own pauses there is nothing to compare: silence would look like an echo as loud as it."""
+    _LOWEST_DBFS = -60.0
+    _LEAST_SPREAD_DB = 2.0
+
+    def __init__(self) -> None:
+        self._near: deque[float] = deque(maxlen=self._WINDOW)
+        self._far: deque[float] = deque(maxlen=self._WINDOW + self._LOOK_BACK)
+        self._gains: deque[float] = deque(maxlen=self._GAINS)
+        self._gain_db = 0.0
+        self._delay: int | None = None
+        self._silent_frames = self._LOOK_BACK
+        self._frames = 0
+        self._alike_in_a_row = 0
+        self._unheard_frames = 0
+
+    @property
+    def sounds(self) -> bool:
+        """May the answer be heard in this frame?"""
+        return self._silent_frames < self._LOOK_BACK
+
+    def hear_far(self, far_dbfs: float) -> None:
+        """The answer sounds like this in the next frame."""
+        if not self.sounds:
+            # Levels from both sides of a pause do not belong together.
+            self._near.clear()
+            self._far.clear()
+            self._far.extend([self._LOWEST_DBFS] * self._LOOK_BACK)
+        self._silent_frames = 0 if far_dbfs > self._AUDIBLE_DBFS else self._silent_frames + 1
+        self._far.append(max(far_dbfs, self._LOWEST_DBFS))
+
+    def hear_near(self, near_dbfs: float) -> None:
+        """And this is the microphone's level in it. Only while the answer `sounds`."""
+        self._near.append(max(near_dbfs, self._LOWEST_DBFS))
+        self._frames += 1
+        self._unheard_frames += 1
+        if self._frames % self._EVERY == 0 and len(self._near) >= self._SHORTEST_WINDOW:
+            self._learn()
+        if self._frames == self._UNKNOWN and not self._gains:
+            self._gain_db = -math.inf
+        elif self._unheard_frames == self._FORGET_AFTER:
+            self._gains.clear()
+            self._gain_db = -math.inf
+            self._delay = None
+
+    def bar_dbfs(self) -> float:
+        """What the frame must exceed; minus infinity while no answer is heard."""
+        if not self.sounds:
+            return -math.inf
+        return max(self._far_now()) + self._gain_db + self._MARGIN_DB
+
+    def _far_now(self, ago: int = 0) -> list[float]:
+        """What of the answer may be heard `ago` frames before this one."""
+        far = list(self._far)
+        end = len(far) - ago
+        if self._delay is None:
+            return far[max(0, end - self._LOOK_BACK) : end]
+        first = max(0, end - 1 - self._delay - self._BEFORE)
+        return far[first : min(end, end - self._delay + self._AFTER)]
+
+    def _learn(self) -> None:
+        alike, delay = self._likeness()
+        known, self._delay = self._delay, delay
+        gains = self._newest_gains()
+        enough = self._ALIKE if len(self._near) == self._WINDOW else self._ALIKE_EARLY
+        faint = max(gains, default=0.0) < self._FAINT_DB
+        if alike < (self._ALIKE_FAINT if faint else enough):
+            self._alike_in_a_row, self._delay = 0, known
+            return
+        self._alike_in_a_row += 1
+        if self._alike_in_a_row < self._IN_A_ROW:
+            self._delay = known
+            return
+        self._unheard_frames = 0
+        self._gains.extend(gains)
+        if self._gains:
+            self._gain_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
+
+    def _newest_gains(self) -> list[float]:
+        """Of the frames since the last look in which the answer was loud enough to tell."""
+        newest = [(near, max(self._far_now(ago))) for ago, near in enumerate(list(self._near)[: -self._EVERY - 1 : -1])]
+        most = self._gain_db + 2 * self._MARGIN_DB if len(self._gains) >= self._GAINS // 2 else math.inf
+        # Once the echo is known, what is clearly over the bar is a voice over the answer.
+        return [near - far for near, far in newest if far > self._TELLING_DBFS and near - far <= most]
+
+    def _likeness(self) -> tuple[float, int]:
+        """Correlation of the microphone's levels with the answer's, -1 to 1, at the best delay, in frames."""
+        near = np.array(self._near)
+        far = np.array(self._far)[-len(near) - self._LOOK_BACK :]
+        windows = np.lib.stride_tricks.sliding_window_view(far, len(near))
+        windows = windows - windows.mean(axis=1, keepdims=True)
+        near = near - near.mean()
+        spreads = np.sqrt((windows**2).mean(axis=1) * (near**2).mean())
+        alike = (windows @ near) / len(near) / np.maximum(spreads, self._LEAST_SPREAD_DB**2)
+        best = int(alike.argmax())
+        return float(alike[best]), self._LOOK_BACK - best

@@ -1,0 +1,112 @@
+"""Levels of made-up answers, microphones that hear them, and voices over them."""
+
+import numpy as np
+import pytest
+
+from duplex.echo import SILENT_DBFS, EchoBar, FarEnd, envelope_dbfs
+
+QUIET_ROOM_DBFS = -58.0
+
+
+def talk(seed: int, frames: int) -> list[float]:
+    """Levels of somebody who talks: words and pauses, in dBFS."""
+    random = np.random.default_rng(seed)
+    levels: list[float] = []
+    while len(levels) < frames:
+        word = -20.0 - 10.0 * np.abs(np.cos(np.arange(random.integers(8, 20)) / 3.0)) * random.uniform(0.5, 1.5)
+        levels += [*word.tolist(), *[-70.0] * int(random.integers(3, 12))]
+    return levels[:frames]
+
+
+def later(levels: list[float], frames: int, db: float) -> list[float]:
+    """What a microphone hears of them."""
+    return [max(level + db, QUIET_ROOM_DBFS) for level in ([SILENT_DBFS] * frames + levels)[: len(levels)]]
+
+
+def listen(bar: EchoBar, far: list[float], near: list[float]) -> list[bool]:
+    """Which frames are louder than the room and the bar."""
+    above = []
+    for far_dbfs, near_dbfs in zip(far, near, strict=True):
+        bar.hear_far(far_dbfs)
+        if bar.sounds:
+            bar.hear_near(near_dbfs)
+        above.append(near_dbfs > max(bar.bar_dbfs(), QUIET_ROOM_DBFS))
+    return above
+
+
+@pytest.mark.parametrize("db", [-25.0, -20.0, -10.0, -6.0, 0.0])
+@pytest.mark.parametrize("delay", [1, 5, 15, 22])
+def test_an_echo_is_learnt_and_stays_below_the_bar(db: float, delay: int) -> None:
+    far = talk(1, 500)
+    above = listen(EchoBar(), far, later(far, delay, db))
+    assert not any(above[150:])
+
+
+def test_a_voice_louder_than_the_echo_rises_over_it() -> None:
+    far = talk(1, 400)
+    near = later(far, 5, -15.0)
+    near[300:320] = [-20.0] * 20
+    above = listen(EchoBar(), far, near)
+    assert not any(above[150:300])
+    assert sum(above[300:320]) >= 18
+
+
+def test_an_echo_that_stops_lets_a_faint_voice_through() -> None:
+    bar = EchoBar()
+    far = talk(1, 300)
+    listen(bar, far, later(far, 5, -6.0))
+    above = listen(bar, [SILENT_DBFS] * 40, [-40.0] * 40)
+    assert not above[0]
+    assert all(above[20:]), "its delay and the room's reverberation are over"
+
+
+def test_a_voice_over_an_answer_that_is_not_heard_raises_no_bar() -> None:
+    bar = EchoBar()
+    above = listen(bar, talk(1, 1000), talk(2, 1000))
+    loud = [over for over, level in zip(above, talk(2, 1000), strict=True) if level > -30.0]
+    assert np.mean(above[25:60]) < 0.1, "at first nobody knows how loud the echo may be"
+    assert np.mean(loud[60:]) > 0.97
+
+
+def test_an_echo_that_has_gone_is_forgotten() -> None:
+    bar = EchoBar()
+    far = talk(1, 300)
+    listen(bar, far, later(far, 5, -3.0))
+    voice = talk(2, 2200)
+    above = listen(bar, talk(3, 2200), voice)
+    assert np.mean([over for over, level in zip(above[1700:], voice[1700:], strict=True) if level > -30.0]) > 0.97
+
+
+def test_a_voice_over_an_echo_does_not_raise_the_bar() -> None:
+    bar = EchoBar()
+    far = talk(1, 900)
+    near = later(far, 5, -15.0)
+    for start in range(200, 900, 100):
+        near[start : start + 30] = [-18.0] * 30
+    above = listen(bar, far, near)
+    assert all(sum(above[start : start + 30]) >= 25 for start in range(200, 900, 100))
+    assert not any(over for at, over in enumerate(above) if at > 150 and at % 100 >= 30)
+
+
+def test_without_an_answer_there_is_no_bar() -> None:
+    assert all(listen(EchoBar(), [SILENT_DBFS] * 100, [-50.0] * 100))
+
+
+def test_the_envelope_is_that_of_the_sound() -> None:
+    loud, quiet = (np.full(480, 3277, "<i2").tobytes(), bytes(960))
+    assert envelope_dbfs(loud + quiet + loud[:200], 24_000) == pytest.approx([-20.0, -100.0, -20.0], abs=0.1)
+    assert envelope_dbfs(b"", 24_000) == []
+
+
+def test_the_far_end_is_what_plays_now() -> None:
+    far = FarEnd()
+    far.begin()
+    far.sent(np.full(2400, 3277, "<i2").tobytes(), 24_000)
+    far.sent(bytes(24_000), 24_000)
+    assert far.level_dbfs(0.0) == SILENT_DBFS, "nothing has been played"
+    assert far.level_dbfs(0.02) == pytest.approx(-20.0, abs=0.1)
+    assert far.level_dbfs(0.02) == SILENT_DBFS, "it stands: held, or dry"
+    assert far.level_dbfs(0.4) == pytest.approx(-20.0, abs=0.1), "what was passed over counts"
+    assert far.level_dbfs(0.42) == pytest.approx(-100.0)
+    far.begin()
+    assert far.level_dbfs(0.0) == SILENT_DBFS
