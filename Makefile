@@ -59,7 +59,7 @@ bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs esp
 lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 	@test -x $(LOCK_TOOLS)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK_TOOLS) && \
 		$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv; }
-	@$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --extra dev --extra aec pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/run.lock
 
 clean: ## remove .venv, caches and everything else that was made here

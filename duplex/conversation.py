@@ -15,7 +15,6 @@ from duplex.audio import SAMPLE_BYTES
 from duplex.clock import ms_to_samples, samples_to_ms
 from duplex.conversation_settings import ConversationSettings
 from duplex.delivery import Delivery, Sounding
-from duplex.echo import SILENT_DBFS
 from duplex.echo_canceller import EchoCanceller
 from duplex.effects import Decode, Effect, Flush, Prefill, Say
 from duplex.engine.base import (
@@ -28,7 +27,8 @@ from duplex.engine.base import (
     Mode,
 )
 from duplex.errors import EngineStalled, InvalidEvent
-from duplex.hearing import Chunker, Cleaner, Microphone
+from duplex.evidence import SpeechDetector
+from duplex.hearing import Chunker, microphone
 from duplex.latency import TurnLatency
 from duplex.messages import (
     AcknowledgePlayback,
@@ -54,7 +54,7 @@ from duplex.messages import (
     Warned,
 )
 from duplex.turns import TurnAction, TurnEvent, TurnMachine, TurnState
-from duplex.vad import GateEvent, GateMoment, SpeechDetector, VadGate
+from duplex.vad import GateEvent, GateMoment
 
 __all__ = ["Conversation"]
 
@@ -73,12 +73,10 @@ class Conversation:
         canceller: EchoCanceller | None = None,
     ) -> None:
         self._settings = settings
-        gate = VadGate(detector, settings.vad)
-        cleaner = Cleaner(canceller, for_engine=settings.engine_hears_cleaned) if canceller else None
-        self._mic = Microphone(settings.input_rate_hz, gate, settings.kept_s * ENGINE_INPUT_RATE_HZ, cleaner)
+        self._delivery = Delivery(settings)
+        self._mic = microphone(settings, detector, self._delivery.far_end, canceller)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
         self._turns = TurnMachine()
-        self._delivery = Delivery(settings, cleaner.far_sound if cleaner else None)
         self._latency = TurnLatency()
         self._announced = False
         self._due: Mapping[str, str] | None = None
@@ -105,8 +103,7 @@ class Conversation:
 
     def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
-        far_dbfs = SILENT_DBFS if self._settings.client_cancels_echo else self._delivery.far_dbfs(now)
-        events = self._mic.push(pcm, far_dbfs, self._delivery.played_s(now))
+        events = self._mic.push(pcm, now)
         self._heard_at = now
         effects = [effect for event in events for effect in self._on_gate(event, now)]
         return effects + self._feed()
@@ -220,9 +217,9 @@ class Conversation:
         evidence = self._settings.vad.barge_in
         match self._delivery.sent(generation, message, now):
             case Sounding.BEGINS:
-                self._mic.gate.guard(evidence.guard_begin_ms)
+                self._guard(evidence.guard_begin_ms)
             case Sounding.AGAIN:
-                self._mic.gate.guard(evidence.guard_again_ms)
+                self._guard(evidence.guard_again_ms)
 
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
@@ -262,6 +259,10 @@ class Conversation:
                 self._announced = False
                 return self._break(BreakReason.TURN_DETECTED, now)
         return self._announce()
+
+    def _guard(self, ms: int) -> None:
+        # A hold can be taken back: it need not be guarded where an echo is only what a client's canceller leaves.
+        self._mic.gate.guard(ms, holds=not self._settings.client_cancels_echo)
 
     @property
     def _interrupts(self) -> bool:
@@ -349,7 +350,7 @@ class Conversation:
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
         heard_ms, heard_text = self._delivery.cut(now)
-        self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
+        self._guard(self._settings.vad.barge_in.guard_again_ms)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
         announcement = self._announce()
         cut = ResponseCut(reason, heard_ms, self._latency.take(), heard_text)
@@ -370,7 +371,7 @@ class Conversation:
                 effects += self._delivery.hold(now, client_holds=self._settings.client_holds)
             elif action is TurnAction.RELEASE:
                 effects += self._delivery.release(now)
-                self._mic.gate.guard(self._settings.vad.barge_in.guard_again_ms)
+                self._guard(self._settings.vad.barge_in.guard_again_ms)
         return effects
 
     def _open(self, now: float) -> Effect:

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass, field, replace
 
-from duplex.barge_in import BargeIn, evidence
+from duplex.barge_in import BargeIn, evidence_for
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, Mode
 from duplex.vad import VadSettings
 
@@ -70,7 +70,7 @@ class ConversationSettings:
         """These settings with so much evidence for an interruption."""
         if (barge_in, interrupt_min_ms, threshold) == (self.barge_in, self.interrupt_min_ms, self.threshold):
             return self
-        weighed = evidence(barge_in, min_ms=interrupt_min_ms, threshold=threshold)
+        weighed = evidence_for(barge_in, min_ms=interrupt_min_ms, threshold=threshold)
         return replace(
             self,
             barge_in=barge_in,

@@ -6,9 +6,8 @@ import math
 from duplex.audio import SAMPLE_BYTES
 from duplex.clock import samples_to_s
 from duplex.conversation_settings import ConversationSettings
-from duplex.echo import FarEnd
-from duplex.echo_canceller import FarSound
 from duplex.effects import Effect, Hold, Release, Say, Speak
+from duplex.far_end import FarEnd
 from duplex.heard_text import Spoken
 from duplex.messages import (
     ResponseAudio,
@@ -42,9 +41,9 @@ class Delivery:
     A break raises the lowest generation that may still leave.
     """
 
-    def __init__(self, settings: ConversationSettings, far_sound: FarSound | None = None) -> None:
-        """`far_sound` follows what the client plays, where somebody wants to hear it."""
-        self._far_sound = far_sound
+    def __init__(self, settings: ConversationSettings) -> None:
+        self.far_end = FarEnd(settings.output_rate_hz)
+        """What the client plays, for whoever reads it beside the microphone."""
         self._tune(settings)
         self.generation = 0
         """Of the newest response; 0 before the first."""
@@ -55,7 +54,6 @@ class Delivery:
         self._spoken: dict[int, Spoken] = {}
         self._told = False
         self._stopped = False
-        self._far_end = FarEnd()
 
     @property
     def played_out_at(self) -> float:
@@ -70,6 +68,7 @@ class Delivery:
         """Use other settings from now on; a response under way changes its rate where it is."""
         if (settings.output_rate_hz, settings.piece_ms) != (self._rate_hz, self._piece_ms):
             self._tune(settings)
+            self.far_end.set_rate(settings.output_rate_hz)
 
     def open(self) -> int:
         """Number a new response."""
@@ -109,17 +108,13 @@ class Delivery:
         if isinstance(message, ResponseStarted):
             self._playing, self._playout = generation, PlayoutClock()
             self._spoken = {number: spoken for number, spoken in self._spoken.items() if number >= generation}
-            self._far_end.begin()
-            if self._far_sound is not None:
-                self._far_sound.begin(self._rate_hz)
+            self.far_end.begin()
             if self._stopped:
                 self._playout.hold(now)
         elif isinstance(message, ResponseAudio):
             if self._playout.is_dry(now):
                 sounding = Sounding.AGAIN if self._playout.sent_s else Sounding.BEGINS
-            self._far_end.sent(message.pcm, self._rate_hz)
-            if self._far_sound is not None:
-                self._far_sound.sent(message.pcm)
+            self.far_end.sent(message.pcm, now)
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
         elif isinstance(message, ResponseText) and generation in self._spoken:
             self._spoken[generation].sent += len(message.text)
@@ -131,14 +126,7 @@ class Delivery:
         """The client has played so much of a response; one that does not play any more is ignored."""
         if generation == self._playing:
             self._playout.acknowledge(played_s, now)
-
-    def far_dbfs(self, now: float) -> float:
-        """How loud the client has played since the last call."""
-        return self._far_end.level_dbfs(self._playout.played_s(now))
-
-    def played_s(self, now: float) -> float:
-        """How far the client has come in the response that plays."""
-        return self._playout.played_s(now)
+            self.far_end.acknowledge(round(played_s * 1000), now)
 
     def hold(self, now: float, *, client_holds: bool) -> list[Effect]:
         """Stop. The client is told when something of a response can be heard there."""
@@ -147,6 +135,7 @@ class Delivery:
         self._stopped = client_holds
         if client_holds:
             self._playout.hold(now)
+            self.far_end.hold(now)
         return [Hold(), *([Say(ResponseHeld())] if self._told else [])]
 
     def release(self, now: float) -> list[Effect]:
@@ -154,12 +143,14 @@ class Delivery:
         effects: list[Effect] = [Release(self._stopped), *([Say(ResponseReleased())] if self._told else [])]
         self._told = self._stopped = False
         self._playout.release(now)
+        self.far_end.release(now)
         return effects
 
     def cut(self, now: float) -> tuple[int, str]:
         """Nothing sent so far is admitted any more. Returns how much of what played was heard: in ms, and in words."""
         heard_s = self._playout.played_s(now)
         spoken = self._spoken.get(self._playing, Spoken())
+        self.far_end.flush(now)
         self.release(now)
         self.refuse_all()
         return int(heard_s * 1000), spoken.heard(heard_s)

@@ -6,62 +6,67 @@ counts only when it is louder than the answer was within the last half second, l
 
 import math
 from collections import deque
+from typing import Protocol
 
 import numpy as np
 
-from duplex.audio import SAMPLE_BYTES
+from duplex.evidence import SILENT_DBFS
 
-__all__ = ["SILENT_DBFS", "EchoBar", "FarEnd", "envelope_dbfs"]
+__all__ = ["EchoBar", "LearntBar", "ResidualBar"]
 
-SILENT_DBFS = -100.0
-
-_STEP_S = 0.02
-"""Resolution of the far end's levels."""
-
-
-def envelope_dbfs(pcm: bytes, rate_hz: int) -> list[float]:
-    """Levels of 16-bit mono PCM in steps of 20 ms, in dB below full scale; the last step may be shorter."""
-    samples = np.frombuffer(pcm, np.int16).astype(np.float32)
-    step = round(_STEP_S * rate_hz)
-    powers = [float(np.mean(samples[at : at + step] ** 2)) for at in range(0, len(samples), step)]
-    return [10.0 * math.log10(max(power / 32768.0**2, 1e-10)) for power in powers]
+_LOOK_BACK = 25
+"""0.5 s, in frames: the longest way through a client's buffers, the room and back that is covered."""
+_AUDIBLE_DBFS = -55.0
 
 
-class FarEnd:
-    """The levels of what the client plays. Positions are seconds of the response that plays."""
+class EchoBar(Protocol):
+    """How loud a voice over an answer must be. Once a frame: `hear_far`, then, while it `sounds`, `hear_near`."""
 
-    _AROUND_S = 0.04
-    """The position is an estimate: so much around it may be what is heard."""
-    _KEPT_S = 2.0
+    @property
+    def sounds(self) -> bool:
+        """May the answer be heard in this frame?"""
+        ...
+
+    def hear_far(self, far_dbfs: float) -> None:
+        """The answer sounds like this in the next frame."""
+        ...
+
+    def hear_near(self, near_dbfs: float) -> None:
+        """And this is the microphone's level in it."""
+        ...
+
+    def bar_dbfs(self) -> float:
+        """What the frame must exceed; minus infinity while no answer is heard."""
+        ...
+
+
+class ResidualBar:
+    """Behind a canceller the room is known: what is left of an echo is so much fainter, all but a few bursts of it."""
+
+    _REMAINS_DB = -17.0
+    """Of the loudest of the answer within the last half second (docs/interruption.md)."""
 
     def __init__(self) -> None:
-        self._levels: deque[tuple[float, float]] = deque()
-        self._end_s = 0.0
-        self._position_s = 0.0
+        self._far: deque[float] = deque(maxlen=_LOOK_BACK)
 
-    def begin(self) -> None:
-        """A new response plays."""
-        self._levels.clear()
-        self._end_s = self._position_s = 0.0
+    @property
+    def sounds(self) -> bool:
+        """See `EchoBar`."""
+        return max(self._far, default=SILENT_DBFS) > _AUDIBLE_DBFS
 
-    def sent(self, pcm: bytes, rate_hz: int) -> None:
-        """The next piece of the response left."""
-        for number, level in enumerate(envelope_dbfs(pcm, rate_hz)):
-            self._levels.append((self._end_s + number * _STEP_S, level))
-        self._end_s += len(pcm) / SAMPLE_BYTES / rate_hz
+    def hear_far(self, far_dbfs: float) -> None:
+        """See `EchoBar`."""
+        self._far.append(far_dbfs)
 
-    def level_dbfs(self, position_s: float) -> float:
-        """The loudest level since the last call, now that the client has come to `position_s`; silence if it stands."""
-        if position_s == self._position_s:
-            return SILENT_DBFS
-        first, last = min(self._position_s, position_s) - self._AROUND_S, position_s + self._AROUND_S
-        self._position_s = position_s
-        while self._levels and self._levels[0][0] < position_s - self._KEPT_S:
-            self._levels.popleft()
-        return max((level for at, level in self._levels if first <= at <= last), default=SILENT_DBFS)
+    def hear_near(self, near_dbfs: float) -> None:
+        """Nothing can be learnt from it."""
+
+    def bar_dbfs(self) -> float:
+        """See `EchoBar`."""
+        return max(self._far) + self._REMAINS_DB if self.sounds else -math.inf
 
 
-class EchoBar:
+class LearntBar:
     """Finds the answer in what the microphone hears, and how loud a voice over it must be therefore.
 
     Where the microphone's levels have risen and fallen for 2 s as those of the answer did up to half a second before,
@@ -86,8 +91,6 @@ class EchoBar:
     _SHORTEST_WINDOW = 50
     _IN_A_ROW = 3
     """So many windows, 100 ms apart: chance does not last."""
-    _LOOK_BACK = 25
-    """0.5 s: the longest way through a client's buffers, the room and back that is covered."""
     _EVERY = 5
     _SHARE = 0.95
     _GAINS = 200
@@ -96,7 +99,6 @@ class EchoBar:
     """30 s of an answer in which it was not: somebody who talks a lot over an answer hides its echo."""
     _UNKNOWN = 100
     """In the first 2 s of the first answer it is taken to come back as loud as it was sent."""
-    _AUDIBLE_DBFS = -55.0
     _TELLING_DBFS = -45.0
     """In the answer's own pauses there is nothing to compare: silence would look like an echo as loud as it."""
     _LOWEST_DBFS = -60.0
@@ -104,11 +106,11 @@ class EchoBar:
 
     def __init__(self) -> None:
         self._near: deque[float] = deque(maxlen=self._WINDOW)
-        self._far: deque[float] = deque(maxlen=self._WINDOW + self._LOOK_BACK)
+        self._far: deque[float] = deque(maxlen=self._WINDOW + _LOOK_BACK)
         self._gains: deque[float] = deque(maxlen=self._GAINS)
         self._gain_db = 0.0
         self._delay: int | None = None
-        self._silent_frames = self._LOOK_BACK
+        self._silent_frames = _LOOK_BACK
         self._frames = 0
         self._alike_in_a_row = 0
         self._unheard_frames = 0
@@ -116,7 +118,7 @@ class EchoBar:
     @property
     def sounds(self) -> bool:
         """May the answer be heard in this frame?"""
-        return self._silent_frames < self._LOOK_BACK
+        return self._silent_frames < _LOOK_BACK
 
     def hear_far(self, far_dbfs: float) -> None:
         """The answer sounds like this in the next frame."""
@@ -124,8 +126,8 @@ class EchoBar:
             # Levels from both sides of a pause do not belong together.
             self._near.clear()
             self._far.clear()
-            self._far.extend([self._LOWEST_DBFS] * self._LOOK_BACK)
-        self._silent_frames = 0 if far_dbfs > self._AUDIBLE_DBFS else self._silent_frames + 1
+            self._far.extend([self._LOWEST_DBFS] * _LOOK_BACK)
+        self._silent_frames = 0 if far_dbfs > _AUDIBLE_DBFS else self._silent_frames + 1
         self._far.append(max(far_dbfs, self._LOWEST_DBFS))
 
     def hear_near(self, near_dbfs: float) -> None:
@@ -153,7 +155,7 @@ class EchoBar:
         far = list(self._far)
         end = len(far) - ago
         if self._delay is None:
-            return far[max(0, end - self._LOOK_BACK) : end]
+            return far[max(0, end - _LOOK_BACK) : end]
         first = max(0, end - 1 - self._delay - self._BEFORE)
         return far[first : min(end, end - self._delay + self._AFTER)]
 
@@ -185,11 +187,11 @@ class EchoBar:
     def _likeness(self) -> tuple[float, int]:
         """Correlation of the microphone's levels with the answer's, -1 to 1, at the best delay, in frames."""
         near = np.array(self._near)
-        far = np.array(self._far)[-len(near) - self._LOOK_BACK :]
+        far = np.array(self._far)[-len(near) - _LOOK_BACK :]
         windows = np.lib.stride_tricks.sliding_window_view(far, len(near))
         windows = windows - windows.mean(axis=1, keepdims=True)
         near = near - near.mean()
         spreads = np.sqrt((windows**2).mean(axis=1) * (near**2).mean())
         alike = (windows @ near) / len(near) / np.maximum(spreads, self._LEAST_SPREAD_DB**2)
         best = int(alike.argmax())
-        return float(alike[best]), self._LOOK_BACK - best
+        return float(alike[best]), _LOOK_BACK - best

@@ -3,13 +3,16 @@
 import math
 
 from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording
-from duplex.echo import SILENT_DBFS
-from duplex.echo_canceller import ECHO_RATE_HZ, EchoCanceller, FarSound
+from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import level_dbfs
+from duplex.echo_canceller import ECHO_RATE_HZ, EchoCanceller
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
+from duplex.evidence import SILENT_DBFS, VAD_FRAME_BYTES, VAD_RATE_HZ, SpeechDetector
+from duplex.far_end import FarEnd
 from duplex.resample import Quality, StreamResampler
-from duplex.vad import VAD_FRAME_BYTES, VAD_RATE_HZ, GateEvent, VadGate
+from duplex.vad import GateEvent, VadGate
 
-__all__ = ["Chunker", "Cleaner", "Microphone"]
+__all__ = ["Chunker", "Ear", "Microphone", "microphone"]
 
 assert VAD_RATE_HZ == ENGINE_INPUT_RATE_HZ == ECHO_RATE_HZ, "one sample number must mean one moment on both paths"
 
@@ -22,13 +25,12 @@ class Microphone:
 
     The clean filter lags by up to 40 ms; waiting for it would make every interruption that much slower. Both paths
     count the same 16 kHz samples, so a position found by the gate is valid in the recording.
-
-    With a cleaner both get the fast path without the answer's echo: an echo harms the model more than some aliasing.
     """
 
-    def __init__(self, rate_hz: int, gate: VadGate, keep_samples: int, cleaner: "Cleaner | None" = None) -> None:
+    def __init__(self, rate_hz: int, gate: VadGate, keep_samples: int, ear: "Ear | None" = None) -> None:
+        """`ear` knows the answer's echo; None when there is none to expect."""
         self.gate = gate
-        self._cleaner = cleaner
+        self._ear = ear
         self.recording = Recording(keep_samples)
         self._framer = Framer(VAD_FRAME_BYTES)
         self._tune(rate_hz)
@@ -45,22 +47,25 @@ class Microphone:
         PcmFormat(rate_hz)
         rest = self._clean.flush()
         self._framer.push(self._fast.flush())
-        if not (self._cleaner and self._cleaner.for_engine):
+        if not self._records_cleaned:
             self.recording.append(rest)
         self._tune(rate_hz)
 
-    def push(self, pcm: bytes, far_dbfs: float = SILENT_DBFS, played_s: float = 0.0) -> list[GateEvent]:
-        """Take whole samples at `rate_hz`, heard while the client plays something as loud as `far_dbfs`.
+    def push(self, pcm: bytes, now: float) -> list[GateEvent]:
+        """Take whole samples at `rate_hz` that arrived at `now`, in seconds.
 
-        `played_s` is how far it has come in it. Raises `InvalidAudio`, using nothing, for half a sample.
+        Raises `InvalidAudio`, using nothing, for half a sample.
         """
         self._format.samples(pcm)
         frames = self._framer.push(self._fast.push(pcm))
-        if self._cleaner is not None:
-            frames = self._cleaner.clean(frames, played_s)
+        heard = [(frame, SILENT_DBFS) for frame in frames] if self._ear is None else self._ear.hear(frames, now)
         clean = self._clean.push(pcm)
-        self.recording.append(b"".join(frames) if self._cleaner and self._cleaner.for_engine else clean)
-        return [event for frame in frames for event in self.gate.push(frame, far_dbfs)]
+        self.recording.append(b"".join(frame for frame, _ in heard) if self._records_cleaned else clean)
+        return [event for frame, far_dbfs in heard for event in self.gate.push(frame, far_dbfs)]
+
+    @property
+    def _records_cleaned(self) -> bool:
+        return self._ear is not None and self._ear.for_engine
 
     def _tune(self, rate_hz: int) -> None:
         self._format = PcmFormat(rate_hz)
@@ -68,23 +73,38 @@ class Microphone:
         self._clean = StreamResampler(rate_hz, ENGINE_INPUT_RATE_HZ, Quality.CLEAN)
 
 
-class Cleaner:
-    """Takes the answer out of frames of the microphone."""
+class Ear:
+    """Hears frames of the microphone beside what the client plays, and takes that out of them if it can."""
 
-    def __init__(self, canceller: EchoCanceller, *, for_engine: bool) -> None:
+    def __init__(self, far_end: FarEnd, canceller: EchoCanceller | None = None, *, for_engine: bool = False) -> None:
+        """`for_engine`: the model hears what is left; an echo harms it more than the fast path's aliasing."""
+        self._far_end = far_end
         self._canceller = canceller
-        self.far_sound = FarSound()
-        """Whoever sends the answer tells it what was sent."""
-        self.for_engine = for_engine
-        """Does the model hear the result too?"""
+        self.for_engine = for_engine and canceller is not None
 
-    def clean(self, frames: list[bytes], played_s: float) -> list[bytes]:
-        """The same frames without what played meanwhile, up to `played_s` of the response."""
+    def hear(self, frames: list[bytes], now: float) -> list[tuple[bytes, float]]:
+        """The frames that arrived at `now`, each with the level, in dBFS, of what played meanwhile."""
         if not frames:
             return []
         near = b"".join(frames)
-        cleaned = self._canceller.clean(near, self.far_sound.read(len(near) // SAMPLE_BYTES, played_s))
-        return [cleaned[at : at + VAD_FRAME_BYTES] for at in range(0, len(cleaned), VAD_FRAME_BYTES)]
+        far = self._far_end.read(len(near) // SAMPLE_BYTES, now)
+        if self._canceller is not None:
+            near = self._canceller.clean(near, far)
+        pieces = [slice(at, at + VAD_FRAME_BYTES) for at in range(0, len(near), VAD_FRAME_BYTES)]
+        return [(near[piece], level_dbfs(far[piece]) if any(far[piece]) else SILENT_DBFS) for piece in pieces]
+
+
+def microphone(
+    settings: ConversationSettings, detector: SpeechDetector, far_end: FarEnd, canceller: EchoCanceller | None
+) -> Microphone:
+    """The microphone of one conversation. What the client cancels itself is not looked for."""
+    ear = Ear(far_end, canceller, for_engine=settings.engine_hears_cleaned)
+    return Microphone(
+        settings.input_rate_hz,
+        VadGate(detector, settings.vad),
+        settings.kept_s * ENGINE_INPUT_RATE_HZ,
+        None if settings.client_cancels_echo else ear,
+    )
 
 
 class Chunker:

@@ -6,8 +6,10 @@ The same as the conversation of the WebSocket does, on the seconds that HTTP cal
 
 from duplex.audio import SAMPLE_BYTES, Framer
 from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import AnySound, FloorGatedDetector
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
-from duplex.vad import VAD_FRAME_BYTES, FloorGatedDetector, GateMoment, VadGate, VadSettings
+from duplex.evidence import VAD_FRAME_BYTES
+from duplex.vad import GateMoment, VadGate, VadSettings
 
 __all__ = ["ForcedListening"]
 
@@ -15,20 +17,12 @@ _LIMIT_SAMPLES = int(ConversationSettings().listen_limit_s * ENGINE_INPUT_RATE_H
 """The longest it may last once somebody speaks."""
 
 
-class _AnySound:
-    """Whatever is louder than the room: who broke the answer off will be heard, however he sounds."""
-
-    def is_speech(self, frame: bytes) -> bool:
-        """Yes; the noise floor around it decides."""
-        del frame
-        return True
-
-
 class ForcedListening:
     """Off until `start`."""
 
     def __init__(self, settings: VadSettings | None = None) -> None:
-        self._gate = VadGate(FloorGatedDetector(_AnySound()), settings or VadSettings())
+        # Whoever broke the answer off will be heard, however he sounds.
+        self._gate = VadGate(FloorGatedDetector(AnySound()), settings or VadSettings())
         self._framer = Framer(VAD_FRAME_BYTES)
         self._spoken_samples = 0
         self._is_on = False

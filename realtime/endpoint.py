@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from duplex.clock import Clock
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import DetectorMaker
 from duplex.echo_canceller import EchoCanceller
 from duplex.engine.base import Engine, EngineSession
 from duplex.errors import (
@@ -37,7 +38,6 @@ from duplex.errors import (
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.session import DuplexSession, SessionLimits
 from duplex.tasks import beside
-from duplex.vad import SpeechDetector
 from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
 from realtime.dialects.openai import OpenAIDialect
@@ -93,7 +93,7 @@ class RealtimeService:
     access: Access
     defaults: ConversationSettings
     limits: SessionLimits
-    make_detector: Callable[[], SpeechDetector]
+    make_detector: DetectorMaker
     clock: Clock
     make_canceller: Callable[[], EchoCanceller] | None = None
     """For clients that do not cancel echo themselves; None where there is no canceller."""
@@ -142,7 +142,8 @@ class _Connection:
         canceller = None
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
-        conversation = Conversation(options.settings, service.make_detector(), service.clock.now(), canceller)
+        detector = service.make_detector(behind_canceller=canceller is not None)
+        conversation = Conversation(options.settings, detector, service.clock.now(), canceller)
 
         async def transmit(message: ServerMessage) -> None:
             await self._send(dialect.encode(message))

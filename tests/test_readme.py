@@ -18,7 +18,7 @@ import pytest
 
 from duplex import patient_writer
 from duplex.barge_in import BargeIn
-from duplex.barge_in import evidence as weigh
+from duplex.barge_in import evidence_for as weigh
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.limits import EngineLimits

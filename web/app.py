@@ -17,12 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
-from duplex.detectors import DetectorKind, detector_maker
+from duplex.detectors import DetectorKind, DetectorMaker, detector_maker
 from duplex.echo_canceller import EchoCanceller, canceller_maker
 from duplex.engine.pool import EnginePool
 from duplex.errors import OmniDuplexError
 from duplex.session import SessionLimits
-from duplex.vad import SpeechDetector
 from http_compat.control import PortSwitch, make_control_app
 from http_compat.errors import refuse
 from http_compat.routes import HttpService
@@ -186,7 +185,7 @@ def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService
     )
 
 
-def _detector_maker(kind: DetectorKind) -> Callable[[], SpeechDetector]:
+def _detector_maker(kind: DetectorKind) -> DetectorMaker:
     try:
         return detector_maker(kind)
     except ImportError as error:

@@ -10,7 +10,8 @@ from bench.figures import percentile
 from bench.overlap.sounds import SPEECH_DBFS, Clip, Kind, babble, clips, steady_noise
 from bench.speech import RATE_HZ, Samples
 from duplex.detectors import DetectorKind, detector_maker
-from duplex.vad import VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, GateMoment, SpeechDetector, VadGate, VadSettings
+from duplex.evidence import VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, SpeechDetector
+from duplex.vad import GateMoment, VadGate, VadSettings
 
 __all__ = ["DETECTOR_COLUMNS", "Judged", "compare"]
 

@@ -6,19 +6,20 @@ from dataclasses import replace
 import numpy as np
 
 from duplex.audio import SAMPLE_BYTES
-from duplex.barge_in import BargeIn, evidence
+from duplex.barge_in import BargeIn, evidence_for
 from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
-from duplex.echo import SILENT_DBFS
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
+from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
-from duplex.vad import VadSettings, Vote
+from duplex.vad import VadSettings
 
 __all__ = [
     "LOUD",
     "QUIET",
+    "VOICE",
     "LoudIsSpeech",
     "Talk",
     "duplex",
@@ -34,13 +35,15 @@ __all__ = [
 LOUD, QUIET = b"\x01\x01", b"\0\0"
 RATE_HZ = 16_000
 
+VOICE = Evidence(30.0, pitched=True)
+
 
 class LoudIsSpeech:
     """Votes for every frame that is more than a resampler's dither."""
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
         loud = np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50
-        return Vote.SPEECH if loud else Vote.NOTHING
+        return VOICE if loud else NO_VOICE
 
 
 class Talk:
@@ -119,7 +122,7 @@ def seconds(pcm: bytes) -> float:
     return len(pcm) / SAMPLE_BYTES / RATE_HZ
 
 
-EAGER = VadSettings(barge_in=evidence(BargeIn.EAGER))
+EAGER = VadSettings(barge_in=evidence_for(BargeIn.EAGER))
 """A cut takes 120 ms, so that tests of what follows it are short."""
 
 

@@ -257,7 +257,7 @@ def balanced(talk: Talk) -> Talk:
 def test_each_preset_holds_at_once_and_cuts_in_its_own_time(barge_in: BargeIn) -> None:
     talk = balanced(Talk(simplex().weighing(BargeIn.CALM).weighing(barge_in)))
     assert kinds(talk.hear(LOUD, 0.06)) == [Hold, ResponseHeld]
-    ms = {BargeIn.EAGER: 120, BargeIn.BALANCED: 320, BargeIn.CALM: 800}[barge_in]
+    ms = {BargeIn.EAGER: 120, BargeIn.BALANCED: 360, BargeIn.CALM: 720}[barge_in]
     assert talk.hear(LOUD, (ms - 80) / 1000) == []
     assert kinds(talk.hear(LOUD, 0.02))[:4] == [Flush, SpeechStarted, ResponseCut, Interrupt]
 
@@ -273,7 +273,7 @@ def test_a_word_of_agreement_holds_and_releases_and_two_in_a_row_cut() -> None:
 def test_when_the_sound_begins_or_begins_again_more_evidence_is_asked_for() -> None:
     talk = answered(Talk(simplex()))
     talk.play()
-    assert talk.hear(LOUD, 0.06) == [], "the answer's own echo may be new to an echo canceller"
+    assert talk.hear(LOUD, 0.04) == [], "the answer's own echo may be new to an echo canceller"
     assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
     assert kinds(talk.hear(QUIET, 0.2)) == [Release, ResponseReleased]
     talk.hear(QUIET, 1.9)
@@ -281,8 +281,14 @@ def test_when_the_sound_begins_or_begins_again_more_evidence_is_asked_for() -> N
     for effect in talk.engine(SECOND_OF_SOUND):
         assert isinstance(effect, Speak)
         talk.conversation.receive_sent(effect.generation, effect.message, talk.now)
-    assert talk.hear(LOUD, 0.06) == [], "it had run dry"
+    assert talk.hear(LOUD, 0.04) == [], "it had run dry"
     assert kinds(talk.hear(LOUD, 0.02)) == [Hold, ResponseHeld]
+
+
+def test_a_client_that_cancels_echo_is_held_at_once_from_the_beginning() -> None:
+    talk = answered(Talk(simplex(client_cancels_echo=True)))
+    talk.play()
+    assert kinds(talk.hear(LOUD, 0.04)) == [Hold, ResponseHeld]
 
 
 def test_before_anything_is_heard_the_client_is_not_told_of_a_hold() -> None:
@@ -295,8 +301,8 @@ def test_while_it_is_held_a_client_that_stops_has_heard_no_more(client_holds: bo
     talk = answered(Talk(simplex(client_holds=client_holds)))
     talk.engine(EngineIdle())
     talk.play()
-    talk.hear(QUIET, 0.42)
-    talk.hear(LOUD, 0.08)
+    talk.hear(QUIET, 0.44)
+    talk.hear(LOUD, 0.06)
     assert talk.state() is TurnState.DRAINING_HELD
     talk.hear(LOUD, 0.02)
     talk.hear(QUIET, 0.18)
@@ -308,8 +314,8 @@ def test_a_client_that_stops_plays_the_rest_later() -> None:
     talk = answered(Talk(simplex(client_holds=True)))
     talk.engine(EngineIdle())
     talk.play()
-    talk.hear(QUIET, 0.78)
-    talk.hear(LOUD, 0.08)
+    talk.hear(QUIET, 0.8)
+    talk.hear(LOUD, 0.06)
     talk.hear(QUIET, 0.2)
     assert talk.state() is TurnState.DRAINING
     talk.wait(0.13)

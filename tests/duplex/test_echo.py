@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from duplex.echo import SILENT_DBFS, EchoBar, FarEnd, envelope_dbfs
+from duplex.echo import EchoBar, LearntBar, ResidualBar
+from duplex.evidence import SILENT_DBFS
 
 QUIET_ROOM_DBFS = -58.0
 
@@ -38,7 +39,7 @@ def listen(bar: EchoBar, far: list[float], near: list[float]) -> list[bool]:
 @pytest.mark.parametrize("delay", [1, 5, 15, 22])
 def test_an_echo_is_learnt_and_stays_below_the_bar(db: float, delay: int) -> None:
     far = talk(1, 500)
-    above = listen(EchoBar(), far, later(far, delay, db))
+    above = listen(LearntBar(), far, later(far, delay, db))
     assert not any(above[150:])
 
 
@@ -46,13 +47,13 @@ def test_a_voice_louder_than_the_echo_rises_over_it() -> None:
     far = talk(1, 400)
     near = later(far, 5, -15.0)
     near[300:320] = [-20.0] * 20
-    above = listen(EchoBar(), far, near)
+    above = listen(LearntBar(), far, near)
     assert not any(above[150:300])
     assert sum(above[300:320]) >= 18
 
 
 def test_an_echo_that_stops_lets_a_faint_voice_through() -> None:
-    bar = EchoBar()
+    bar = LearntBar()
     far = talk(1, 300)
     listen(bar, far, later(far, 5, -6.0))
     above = listen(bar, [SILENT_DBFS] * 40, [-40.0] * 40)
@@ -61,7 +62,7 @@ def test_an_echo_that_stops_lets_a_faint_voice_through() -> None:
 
 
 def test_a_voice_over_an_answer_that_is_not_heard_raises_no_bar() -> None:
-    bar = EchoBar()
+    bar = LearntBar()
     above = listen(bar, talk(1, 1000), talk(2, 1000))
     loud = [over for over, level in zip(above, talk(2, 1000), strict=True) if level > -30.0]
     assert np.mean(above[25:60]) < 0.1, "at first nobody knows how loud the echo may be"
@@ -69,7 +70,7 @@ def test_a_voice_over_an_answer_that_is_not_heard_raises_no_bar() -> None:
 
 
 def test_an_echo_that_has_gone_is_forgotten() -> None:
-    bar = EchoBar()
+    bar = LearntBar()
     far = talk(1, 300)
     listen(bar, far, later(far, 5, -3.0))
     voice = talk(2, 2200)
@@ -78,7 +79,7 @@ def test_an_echo_that_has_gone_is_forgotten() -> None:
 
 
 def test_a_voice_over_an_echo_does_not_raise_the_bar() -> None:
-    bar = EchoBar()
+    bar = LearntBar()
     far = talk(1, 900)
     near = later(far, 5, -15.0)
     for start in range(200, 900, 100):
@@ -89,24 +90,20 @@ def test_a_voice_over_an_echo_does_not_raise_the_bar() -> None:
 
 
 def test_without_an_answer_there_is_no_bar() -> None:
-    assert all(listen(EchoBar(), [SILENT_DBFS] * 100, [-50.0] * 100))
+    assert all(listen(LearntBar(), [SILENT_DBFS] * 100, [-50.0] * 100))
 
 
-def test_the_envelope_is_that_of_the_sound() -> None:
-    loud, quiet = (np.full(480, 3277, "<i2").tobytes(), bytes(960))
-    assert envelope_dbfs(loud + quiet + loud[:200], 24_000) == pytest.approx([-20.0, -100.0, -20.0], abs=0.1)
-    assert envelope_dbfs(b"", 24_000) == []
+def test_behind_a_canceller_a_voice_must_be_louder_than_what_that_leaves() -> None:
+    bar = ResidualBar()
+    far = talk(1, 300)
+    assert not any(listen(bar, far, later(far, 5, -20.0))[5:])
+    assert all(listen(bar, [-20.0] * 50, [-36.0] * 50))
+    assert not any(listen(bar, [-20.0] * 50, [-38.0] * 50))
 
 
-def test_the_far_end_is_what_plays_now() -> None:
-    far = FarEnd()
-    far.begin()
-    far.sent(np.full(2400, 3277, "<i2").tobytes(), 24_000)
-    far.sent(bytes(24_000), 24_000)
-    assert far.level_dbfs(0.0) == SILENT_DBFS, "nothing has been played"
-    assert far.level_dbfs(0.02) == pytest.approx(-20.0, abs=0.1)
-    assert far.level_dbfs(0.02) == SILENT_DBFS, "it stands: held, or dry"
-    assert far.level_dbfs(0.4) == pytest.approx(-20.0, abs=0.1), "what was passed over counts"
-    assert far.level_dbfs(0.42) == pytest.approx(-100.0)
-    far.begin()
-    assert far.level_dbfs(0.0) == SILENT_DBFS
+def test_behind_a_canceller_nothing_is_learnt_and_the_bar_falls_half_a_second_after_an_answer() -> None:
+    bar = ResidualBar()
+    listen(bar, [-20.0] * 300, [-25.0] * 300)
+    assert bar.bar_dbfs() == -37.0
+    assert listen(bar, [SILENT_DBFS] * 26, [-40.0] * 26).index(True) == 24
+    assert all(listen(ResidualBar(), [SILENT_DBFS] * 10, [-50.0] * 10))

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplex.audio import INPUT_RATES_HZ, Recording
-from duplex.echo import SILENT_DBFS
+from duplex.detectors import default_detector
+from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
 from duplex.hearing import Chunker, Microphone
-from duplex.vad import GateMoment, VadGate, VadSettings, Vote, default_detector
+from duplex.vad import GateMoment, VadGate, VadSettings
 from tests.speech import silence, speech
 
 
@@ -17,19 +18,19 @@ def test_speech_is_found_where_it_is_at_every_rate(rate_hz: int) -> None:
     microphone = Microphone(rate_hz, VadGate(default_detector(), VadSettings()), 160_000)
     sound = silence(1.0, rate_hz) + speech(1.5, rate_hz) + silence(1.0, rate_hz)
     step = rate_hz // 50 * 2
-    events = [event for at in range(0, len(sound), step) for event in microphone.push(sound[at : at + step])]
+    events = [event for at in range(0, len(sound), step) for event in microphone.push(sound[at : at + step], 0.0)]
     assert [event.moment for event in events] == [
-        GateMoment.ONSET,
         GateMoment.LIKELY,
+        GateMoment.ONSET,
         GateMoment.CONFIRM,
         GateMoment.PAUSE,
         GateMoment.RELEASE,
     ]
-    assert events[0].at == pytest.approx(16_000, abs=640)
+    assert events[1].at == pytest.approx(16_000, abs=640)
     assert events[4].at == pytest.approx(40_000, abs=1600)
     kept = np.frombuffer(microphone.recording.read(0, 1 << 40), np.int16)
     first_loud = int(np.argmax(np.abs(kept) > 1000))
-    assert first_loud == pytest.approx(events[0].at, abs=640), "a position of the gate is valid in the recording"
+    assert first_loud == pytest.approx(events[1].at, abs=640), "a position of the gate is valid in the recording"
 
 
 def test_the_fast_path_does_not_wait_for_the_clean_one() -> None:
@@ -37,21 +38,21 @@ def test_the_fast_path_does_not_wait_for_the_clean_one() -> None:
     frames: list[bytes] = []
 
     class Counting:
-        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Vote:
+        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
             frames.append(frame)
-            return Vote.NOTHING
+            return NO_VOICE
 
     microphone = Microphone(24_000, VadGate(Counting(), VadSettings()), 160_000)
     for number in range(1, 51):
-        microphone.push(bytes(960))
+        microphone.push(bytes(960), 0.0)
         assert number - len(frames) <= 1
 
 
 def test_a_new_rate_goes_on_where_the_old_one_ended() -> None:
     microphone = Microphone(24_000, VadGate(default_detector(), VadSettings()), 160_000)
-    microphone.push(bytes(48_000))
+    microphone.push(bytes(48_000), 0.0)
     microphone.set_rate(8000)
-    microphone.push(bytes(16_000))
+    microphone.push(bytes(16_000), 0.0)
     microphone.set_rate(16_000)
     assert microphone.rate_hz == 16_000
     assert microphone.recording.end == pytest.approx(32_000, abs=2)

@@ -74,6 +74,10 @@ class Deaf:
         return bytes(len(near))
 
 
+def loud_is_speech(*, behind_canceller: bool = False) -> LoudIsSpeech:
+    return LoudIsSpeech()
+
+
 def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **limits: Any) -> FastAPI:
     application = FastAPI()
     service = RealtimeService(
@@ -81,7 +85,7 @@ def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **li
         access=access or Access(),
         defaults=ConversationSettings(mode=Mode.SIMPLEX),
         limits=replace(SessionLimits(), **limits),
-        make_detector=LoudIsSpeech,
+        make_detector=loud_is_speech,
         clock=MonotonicClock(),
         make_canceller=Deaf if cancels else None,
     )

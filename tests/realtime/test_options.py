@@ -2,7 +2,7 @@
 
 import pytest
 
-from duplex.barge_in import BargeIn, evidence
+from duplex.barge_in import BargeIn, evidence_for
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError
@@ -31,7 +31,7 @@ def test_everything_asked_for() -> None:
     options = parse_options(query, DEFAULTS)
     assert options.binary
     assert options.settings.barge_in is BargeIn.CALM
-    assert options.settings.vad.barge_in == evidence(BargeIn.CALM)
+    assert options.settings.vad.barge_in == evidence_for(BargeIn.CALM)
     assert options.settings.client_cancels_echo
     assert options.settings.client_holds, "a client with extensions understands a hold"
     assert options.extensions

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplex.barge_in import BargeIn, evidence
+from duplex.barge_in import BargeIn, evidence_for
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError, InvalidAudio, InvalidEvent
@@ -282,12 +282,12 @@ def update_turns(dialect: OpenAIDialect, **turns: object) -> ConversationSetting
 
 def test_a_session_chooses_how_readily_it_is_interrupted() -> None:
     dialect = make()
-    assert update_turns(dialect, silence_duration_ms=500).vad.barge_in == evidence(BargeIn.BALANCED)
+    assert update_turns(dialect, silence_duration_ms=500).vad.barge_in == evidence_for(BargeIn.BALANCED)
     calm = update_turns(dialect, barge_in="calm")
-    assert (calm.barge_in, calm.vad.barge_in) == (BargeIn.CALM, evidence(BargeIn.CALM))
-    assert update_turns(dialect, threshold=0.8).vad.barge_in == evidence(BargeIn.CALM, threshold=0.8)
+    assert (calm.barge_in, calm.vad.barge_in) == (BargeIn.CALM, evidence_for(BargeIn.CALM))
+    assert update_turns(dialect, threshold=0.8).vad.barge_in == evidence_for(BargeIn.CALM, threshold=0.8)
     exact = update_turns(dialect, threshold=0.5, interrupt_min_ms=500)
-    assert exact.vad.barge_in == evidence(BargeIn.CALM, min_ms=500)
+    assert exact.vad.barge_in == evidence_for(BargeIn.CALM, min_ms=500)
     assert exact.vad.hangover_ms == 500
     session = json.loads(dialect.encode(Configured())[0])["session"]
     assert session["audio"]["input"]["turn_detection"]["barge_in"] == "calm"
