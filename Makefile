@@ -53,8 +53,8 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes about a minute
 	@$(BIN)/python -m bench
 
-bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes ten minutes
-	@$(BIN)/python -m bench.overlap $(ARGS)
+bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes twenty minutes
+	@met=0; for part in overlap echo; do $(BIN)/python -m bench.$$part || met=1; done; exit $$met
 
 lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
 	@test -x $(LOCK_TOOLS)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK_TOOLS) && \

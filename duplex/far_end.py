@@ -83,9 +83,9 @@ class _Stretch:
 class _Lead:
     """Keeps the far end ahead of the loudspeaker by the same time in all of a call.
 
-    A canceller that must learn a new delay lets the echo through meanwhile (docs/interruption.md), so the first lead that it
-    can work with stays the one that is wanted. Acknowledgements arrive late and unevenly, never early: of a few the
-    earliest counts. Leads are samples.
+    A canceller that must learn a new delay lets the echo through meanwhile, so the first lead that it can work with
+    stays the one that is wanted. Acknowledgements arrive late and unevenly, never early: of a few the earliest counts.
+    Leads are samples.
     """
 
     _ACKS = 3

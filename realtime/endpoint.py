@@ -136,13 +136,14 @@ class _Connection:
         service = self._service
         facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in)
         dialect = OpenAIDialect(facts, options.settings, extensions=options.extensions, binary=options.binary)
-        early = _EarlyFrames()
-        async with beside(early=self._keep(early)):
-            await leased.engine.begin(EngineSession(options.settings.mode))
         canceller = None
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
-        detector = service.make_detector(behind_canceller=canceller is not None)
+        early = _EarlyFrames()
+        async with beside(early=self._keep(early)):
+            await leased.engine.begin(EngineSession(options.settings.mode))
+            # A neural detector takes 90 ms to load.
+            detector = await asyncio.to_thread(service.make_detector, behind_canceller=canceller is not None)
         conversation = Conversation(options.settings, detector, service.clock.now(), canceller)
 
         async def transmit(message: ServerMessage) -> None:

@@ -441,12 +441,17 @@ def test_the_deadlines_the_documents_name_are_those_of_the_code() -> None:
     vad = SETTINGS.vad
     assert f"{vad.onset_votes} of {vad.onset_frames} frames voiced" in interruption
     evidence = vad.barge_in
+    assert f"{evidence.hold_votes} of {evidence.hold_frames} frames voiced, over an answer" in interruption
     assert f"{evidence.cut_votes} of the last {evidence.cut_frames} frames voiced" in interruption
+    assert f"and {evidence.pitched_votes} of them pitched" in interruption
     assert f"{evidence.release_ms} ms without a voiced frame" in interruption
     assert f"first {evidence.guard_begin_ms // 1000} s of an answer" in interruption
-    documented = {code(row[0])[0]: row[1] for row in table(interruption, "`barge_in`")}
+    documented = {code(row[0])[0]: (row[1], row[2]) for row in table(interruption, "`barge_in`")}
     asked = {preset: weigh(preset) for preset in BargeIn}
-    assert documented == {str(preset): f"{one.cut_votes} of {one.cut_frames}" for preset, one in asked.items()}
+    assert documented == {
+        str(preset): (f"{one.cut_votes} of {one.cut_frames}", str(one.pitched_votes or "-"))
+        for preset, one in asked.items()
+    }
     assert f"{vad.hangover_ms} ms without a voiced frame" in interruption
     assert f"no sign of life for {ENGINE.stall_s:.0f} s" in document("architecture")
     assert f"pieces of at most {SETTINGS.piece_ms} ms" in document("audio")

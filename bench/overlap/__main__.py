@@ -37,8 +37,8 @@ _MISSED, _NO_RESULT = 1, 2
 _NOISE_S = 20.0
 _WIDTH = 190
 _HOW_MANY = {
-    Kind.INTERRUPTION: 10,
-    Kind.BACKCHANNEL: 10,
+    Kind.INTERRUPTION: 20,
+    Kind.BACKCHANNEL: 12,
     Kind.COUGH: 6,
     Kind.SLAM: 4,
     Kind.TRANSIENT: 4,
@@ -140,6 +140,7 @@ def _write(path: Path, calls: Sequence[tuple[Overlap, bool]]) -> None:
                 "quiet_s": round(call.quiet_s, 1),
                 "false_holds": call.false_holds,
                 "false_cuts": call.false_cuts,
+                "asked_s": [round(seconds, 4) for seconds in call.asked_s],
                 "trials": [
                     {
                         name: round(value, 4) if isinstance(value, float) else value

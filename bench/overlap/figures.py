@@ -87,6 +87,11 @@ def promises(calls: Sequence[Overlap]) -> Iterator[Promise]:
         if cut:
             yield Promise(f"{preset}: onset to cut, p50", percentile(cut, 0.5), p50, "ms")
             yield Promise(f"{preset}: onset to cut, p95", percentile(cut, 0.95), p95, "ms")
+    asked = [seconds for call in calls for seconds in call.asked_s]
+    answered = [trial.answered_s for trial in said if trial.answered_s is not None]
+    if asked and answered:
+        later = 100 * (percentile(answered, 0.5) / percentile(asked, 0.5) - 1)
+        yield Promise("answer after a break, later than after a question, p50", later, 20.0, "%")
     yield Promise("stale bytes after the cut", sum(trial.stale_bytes for trial in trials), 0.0, "bytes")
     yield from _shares(trials)
 

@@ -46,10 +46,20 @@ _INTERRUPTIONS = (
     ("en-gb+m7", "No, tell me about the weather instead."),
     ("en-us+f2", "Can you say that again, but shorter?"),
     ("en-gb-scotland+m1", "Actually, I would like to order a pizza."),
+    ("en-us+f4", "Sorry, could you repeat the last part?"),
+    ("en-gb+f1", "But why would anybody do that?"),
+    ("en-us+m4", "Please speak a little slower."),
+    ("en-gb+m5", "Excuse me, one more thing before that."),
+    ("en-us+m5", "Forget it, play some music."),
+    ("en-us+f1", "Hey, listen to me for a moment."),
     ("cmn", "等一下，我还有一个问题。"),
     ("cmn+f2", "不对，我不是这个意思。"),
     ("cmn+m3", "停一停，请再说一遍。"),
     ("cmn+f4", "我想问一下今天的天气怎么样。"),
+    ("cmn+m1", "你刚才说的是什么意思？"),
+    ("cmn+f1", "先别说了，听我讲。"),
+    ("cmn+m7", "我们换一个话题吧。"),
+    ("cmn", "请问现在几点了？"),
 )
 _BACKCHANNELS = (
     ("en-gb", "mhm"),
@@ -62,6 +72,8 @@ _BACKCHANNELS = (
     ("cmn+f2", "对"),
     ("cmn+m3", "好"),
     ("cmn+f4", "哦"),
+    ("en-gb+f1", "hmm"),
+    ("cmn+f1", "嗯嗯"),
 )
 _CROWD = ("en-gb", "en-us+f3", "en-us+m3", "en-gb+m7", "en-us+f2", "cmn", "cmn+f2", "cmn+m3")
 _STORY = (

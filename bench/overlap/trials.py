@@ -129,12 +129,16 @@ class Overlap:
     quiet_s: float
     false_holds: int
     false_cuts: int
+    asked_s: list[float]
+    """From the end of each question that nobody interrupted to the first sound of its answer."""
 
 
 async def overlap(server: Server, condition: Condition, clips: Sequence[Clip], question: Clip, *, seed: int) -> Overlap:
     """One call: every clip over an answer. `question` is said when there is none."""
     home = Home(condition.noise, condition.echo)
-    url = server.url(conversation=str(Mode.SIMPLEX), barge_in=str(condition.barge_in), output_rate="16000")
+    # As the page does: without an echo, a client says that there is none to expect.
+    echo = "cancelled" if condition.echo is None else "open"
+    url = server.url(conversation=str(Mode.SIMPLEX), barge_in=str(condition.barge_in), output_rate="16000", echo=echo)
     async with server.one_call(), calling(url, home) as caller:
         run = _Run(caller, home, condition, question, np.random.default_rng(seed))
         reporting = asyncio.create_task(run.listener.report(caller), name="report")
@@ -142,7 +146,7 @@ async def overlap(server: Server, condition: Condition, clips: Sequence[Clip], q
             await run.all(clips)
         finally:
             reporting.cancel()
-    return Overlap(condition, run.trials, run.quiet_s, run.false_holds, run.false_cuts)
+    return Overlap(condition, run.trials, run.quiet_s, run.false_holds, run.false_cuts, run.asked_s)
 
 
 class _Run:
@@ -151,6 +155,7 @@ class _Run:
     ) -> None:
         self.trials: list[Trial] = []
         self.quiet_s = 0.0
+        self.asked_s: list[float] = []
         self.false_holds = self.false_cuts = 0
         self.listener = _Listener(caller, home)
         self._caller = caller
@@ -159,6 +164,7 @@ class _Run:
         self._question = question
         self._random = random
         self._free_s = 0.0
+        self._asked_until_s: float | None = None
 
     async def all(self, clips: Sequence[Clip]) -> None:
         noisy = self._condition.noise is not None
@@ -177,6 +183,9 @@ class _Run:
             elif reply.first_audio_s is None:
                 await asyncio.sleep(_LOOK_S)
             elif now_s - reply.first_audio_s < _LATEST_S:
+                if self._asked_until_s is not None:
+                    self.asked_s.append(reply.first_audio_s - self._asked_until_s)
+                    self._asked_until_s = None
                 return reply
             else:
                 await self._caller.until(lambda: self._caller.log.active is None, "end of an answer", _LIMIT_S)
@@ -193,6 +202,7 @@ class _Run:
         for _ in range(_ASKED_AT_MOST):
             said = self._home.say(self._question, onset=self._caller.sample_at(time.monotonic() + 0.3))
             self._free_s = self._caller.heard_at_s(said.start + len(self._question.samples))
+            self._asked_until_s = self._caller.heard_at_s(said.end)
             give_up_s = self._free_s + _ANSWER_WITHIN_S
             while time.monotonic() < give_up_s:
                 if len(self._caller.log.replies) > known:

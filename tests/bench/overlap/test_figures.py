@@ -25,7 +25,9 @@ HELD = replace(CUT, kind=Kind.BACKCHANNEL, released_s=0.5, cut_s=None, clip_s=0.
 
 
 def call(*trials: Trial) -> Overlap:
-    return Overlap(Condition("clean", BargeIn.BALANCED), list(trials), quiet_s=30.0, false_holds=1, false_cuts=0)
+    return Overlap(
+        Condition("clean", BargeIn.BALANCED), list(trials), quiet_s=30.0, false_holds=1, false_cuts=0, asked_s=[0.75]
+    )
 
 
 def line(*trials: Trial) -> dict[str, str]:
@@ -52,7 +54,7 @@ def test_kept_promises() -> None:
 
 
 def test_broken_promises() -> None:
-    late = replace(CUT, held_s=0.2, cut_s=0.9, last_byte_s=0.3, stale_bytes=4)
+    late = replace(CUT, held_s=0.2, cut_s=0.9, last_byte_s=0.3, stale_bytes=4, answered_s=1.0)
     cut_off = replace(HELD, cut_s=0.3)
     slam = replace(HELD, kind=Kind.SLAM, cut_s=0.3)
     broken = {promise.what for promise in promises([call(late, cut_off, slam)]) if not promise.is_met}
@@ -62,6 +64,7 @@ def test_broken_promises() -> None:
         "onset to last byte, p95",
         "balanced: onset to cut, p50",
         "balanced: onset to cut, p95",
+        "answer after a break, later than after a question, p50",
         "stale bytes after the cut",
         "balanced: words of agreement cut",
         "balanced: slams cut",
