@@ -55,6 +55,8 @@ class BargeInSettings:
     hold_frames: int = 3
     cut_db: float = 2.0
     """For a cut less is enough: at 10 dB above the noise half of the frames of speech are fainter than 6."""
+    fading_db: float = 25.0
+    """So much below the loudest frame of late is no voice any more, but a slam that rings on."""
     cut_votes: int = 18
     cut_frames: int = 40
     bridged_frames: int = 4
@@ -79,7 +81,13 @@ class BargeInSettings:
 
 _PRESETS = {
     BargeIn.EAGER: BargeInSettings(
-        cut_votes=6, cut_frames=12, bridged_frames=0, pitched_votes=0, spread_votes=6, spread_frames=12
+        cut_votes=6,
+        cut_frames=12,
+        bridged_frames=0,
+        pitched_votes=0,
+        spread_votes=6,
+        spread_frames=12,
+        guard_cut_votes=0,
     ),
     BargeIn.BALANCED: BargeInSettings(),
     BargeIn.CALM: BargeInSettings(cut_votes=36, cut_frames=100, pitched_votes=14, spread_votes=36, spread_frames=100),
@@ -127,6 +135,7 @@ class BargeInJudge:
         self._loud: deque[bool] = deque(maxlen=settings.hold_frames + settings.guard_hold_votes)
         self._votes: deque[bool] = deque(maxlen=settings.cut_frames + settings.guard_cut_votes)
         self._pitched: deque[bool] = deque(maxlen=self._votes.maxlen)
+        self._levels: deque[float] = deque(maxlen=self._votes.maxlen)
         self._guarded_frames = 0
         self._guards_holds = True
         self._silent_frames = 0
@@ -140,12 +149,14 @@ class BargeInJudge:
         self._loud = deque(self._loud, maxlen=settings.hold_frames + settings.guard_hold_votes)
         self._votes = deque(self._votes, maxlen=settings.cut_frames + settings.guard_cut_votes)
         self._pitched = deque(self._pitched, maxlen=self._votes.maxlen)
+        self._levels = deque(self._levels, maxlen=self._votes.maxlen)
 
     def rearm(self) -> None:
         """Forget everything: what was said before an answer began must not interrupt it."""
         self._loud.clear()
         self._votes.clear()
         self._pitched.clear()
+        self._levels.clear()
         self._silent_frames = self._likely_frames = 0
         self.likely = self.confirmed = False
 
@@ -158,7 +169,9 @@ class BargeInJudge:
         """Weigh the next frame."""
         self._guarded_frames = max(0, self._guarded_frames - 1)
         loud = evidence.above_room_db > self._settings.hold_db
-        voiced = evidence.above_room_db > self._settings.cut_db
+        self._levels.append(evidence.above_room_db)
+        faintest_db = max(self._settings.cut_db, max(self._levels) - self._settings.fading_db)
+        voiced = evidence.above_room_db > faintest_db
         self._loud.append(loud)
         self._count(voiced=voiced, pitched=evidence.pitched)
         if self.confirmed:

@@ -28,7 +28,7 @@ class _MicrophoneCount:
     _DRIFT = 0.001
     """Two crystals part by less than 1 ms a second."""
     _WINDOW = VAD_RATE_HZ // 2
-    _BURST = VAD_RATE_HZ // 10
+    _BURST = 3 * VAD_RATE_HZ // 10
     """Lateness that half a second of microphone does not make up for is a pause in it, and no burst."""
 
     def __init__(self) -> None:
@@ -84,11 +84,12 @@ class _Lead:
     """Keeps the far end ahead of the loudspeaker by the same time in all of a call.
 
     A canceller that must learn a new delay lets the echo through meanwhile, so the first lead that it can work with
-    stays the one that is wanted. Acknowledgements arrive late and unevenly, never early: of a few the earliest counts.
+    stays the one that is wanted. Acknowledgements arrive late and unevenly, never early: the earliest of some counts.
     Leads are samples.
     """
 
-    _ACKS = 3
+    _ACKS = 10
+    """Two seconds of them: on a busy machine or network all of a few may be late."""
     _TOLERANCE = VAD_RATE_HZ * 30 // 1000
     """Less is no more than acknowledgements jitter, and the canceller's filter makes up for it."""
     _MOST = VAD_RATE_HZ * 400 // 1000

@@ -11,9 +11,11 @@ MARKS = {
     "#": Evidence(20.0, pitched=True),
     "h": Evidence(20.0, pitched=False),
     "f": Evidence(4.0, pitched=True),
+    "S": Evidence(44.0, pitched=False),
+    "r": Evidence(15.0, pitched=True),
     ".": NO_VOICE,
 }
-"""A vowel, a hiss or a cough, a vowel hardly louder than the room, nothing."""
+"""A vowel, a hiss or a cough, a vowel hardly louder than the room, a slam, what rings on after it, nothing."""
 
 SETTINGS = BargeInSettings(
     hold_votes=3,
@@ -76,6 +78,10 @@ def test_verdicts_and_when_they_come(script: str, expected: list[tuple[int, Verd
         ("h" * 60, None),
         ("hhhhhhhhhh.....hhhhhhh######", None),
         ("hhhhh" + "#" * 20, 18),
+        # A slam rings on like a voice, but fainter and fainter; a voice over it is louder than that.
+        ("SSSS" + "r" * 30, None),
+        ("SSSS" + "r" * 4 + "#" * 20, 18),
+        ("#" * 4 + "r" * 20, 18),
         # Whispered words at first, and then a voice.
         ("h" * 30 + "#######", 37),
     ],
