@@ -38,7 +38,14 @@ QUICK_VAD = VadSettings(
     onset_frames=1,
     hangover_ms=20,
     barge_in=BargeInSettings(
-        hold_votes=1, hold_frames=1, cut_votes=1, cut_frames=1, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+        hold_votes=1,
+        hold_frames=1,
+        cut_votes=1,
+        cut_frames=1,
+        pitched_votes=1,
+        release_ms=20,
+        guard_hold_votes=0,
+        guard_cut_votes=0,
     ),
 )
 """One frame begins speech and interrupts, one ends it: every action of a sequence then counts."""
@@ -46,7 +53,15 @@ QUICK_VAD = VadSettings(
 TWO_STEPS = replace(
     QUICK_VAD,
     barge_in=BargeInSettings(
-        hold_votes=1, hold_frames=1, cut_votes=2, cut_frames=3, release_ms=20, guard_hold_votes=0, guard_cut_votes=0
+        hold_votes=1,
+        hold_frames=1,
+        cut_votes=2,
+        cut_frames=3,
+        bridged_frames=0,
+        pitched_votes=2,
+        release_ms=20,
+        guard_hold_votes=0,
+        guard_cut_votes=0,
     ),
 )
 """One frame holds an answer, two of three cut it off, a silent one releases it."""
@@ -207,14 +222,16 @@ class World:
         assert self.outbox.audio_s == 0.0
 
 
+QUICK = ConversationSettings(input_rate_hz=16_000, vad=QUICK_VAD, client_cancels_echo=True)
+SLOW = replace(QUICK, vad=TWO_STEPS)
 SETTINGS = [
-    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=QUICK_VAD),
-    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=QUICK_VAD, interrupt_response=False),
-    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD),
-    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=QUICK_VAD, after_break=AfterBreak.RESET),
-    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=TWO_STEPS),
-    ConversationSettings(mode=Mode.SIMPLEX, input_rate_hz=16_000, vad=TWO_STEPS, client_holds=True),
-    ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000, vad=TWO_STEPS, client_holds=True),
+    replace(QUICK, mode=Mode.SIMPLEX),
+    replace(QUICK, mode=Mode.SIMPLEX, interrupt_response=False),
+    replace(QUICK, mode=Mode.DUPLEX),
+    replace(QUICK, mode=Mode.DUPLEX, after_break=AfterBreak.RESET),
+    replace(SLOW, mode=Mode.SIMPLEX),
+    replace(SLOW, mode=Mode.SIMPLEX, client_holds=True, client_cancels_echo=False),
+    replace(SLOW, mode=Mode.DUPLEX, client_holds=True),
 ]
 
 
