@@ -62,7 +62,7 @@ class BargeInSettings:
     bridged_frames: int = 4
     """A gap in a word, such as the closure of a consonant, counts like the word around it."""
     pitched_votes: int = 7
-    """So many of them must be pitched: speech has 11 of 18, a cough or a slam no more than 6."""
+    """So many of them must be pitched: speech has 11 of 18, a cough no more than 6."""
     spread_votes: int = 12
     spread_frames: int = 22
     """So many are enough when the first of them is so long ago: that is no short word any more."""
