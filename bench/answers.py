@@ -1,16 +1,13 @@
 """What the assistant says while its echo is measured: espeak-ng where it is installed, else sound made here."""
 
 import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from bench.echo_call import OUTPUT_RATE_HZ
 from bench.speech import RATE_HZ, Samples, levelled, synthetic_speech
+from bench.voices import espeak
 
 __all__ = ["answers"]
 
@@ -24,7 +21,6 @@ _TEXTS = (
     "second station, where there is a bakery on the platform, and arrive shortly before noon.",
 )
 _ESPEAK = "espeak-ng"
-_ESPEAK_TIMEOUT_S = 20.0
 _MADE_S = 10.0
 
 
@@ -35,12 +31,7 @@ def answers(count: int) -> list[Samples]:
 
 
 def _spoken(number: int) -> Samples:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "said.wav"
-        voice, text = _VOICES[number % len(_VOICES)], _TEXTS[number % len(_TEXTS)]
-        command = [_ESPEAK, "-v", voice, "-w", str(path), text]
-        subprocess.run(command, check=True, timeout=_ESPEAK_TIMEOUT_S, capture_output=True)
-        samples, rate_hz = soundfile.read(path, dtype="float64")
+    samples, rate_hz = espeak(_VOICES[number % len(_VOICES)], _TEXTS[number % len(_TEXTS)])
     at_level = levelled(np.asarray(soxr.resample(samples, rate_hz, RATE_HZ)))
     gain = float(np.sqrt(np.mean(at_level**2) / np.mean(samples**2)))
     return np.asarray(gain * soxr.resample(samples, rate_hz, OUTPUT_RATE_HZ))

@@ -10,9 +10,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from bench.speech import RATE_HZ, Utterance, synthetic_speech
+from bench.speech import RATE_HZ, Samples, Utterance, synthetic_speech
 
-__all__ = ["utterances", "voices_used"]
+__all__ = ["espeak", "utterances", "voices_used"]
 
 _SYNTHETIC = ((1.3, 110.0), (1.6, 135.0), (1.9, 165.0), (1.5, 210.0))
 _PHRASES = (
@@ -47,14 +47,19 @@ def voices_used(said: list[Utterance]) -> str:
     )
 
 
-def _espeak() -> list[Utterance]:
+def espeak(voice: str, words: str, *flags: str) -> tuple[Samples, int]:
+    """What one of espeak-ng's voices makes of it: mono, -1..1, and its rate in Hz. Blocks while it runs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
-        return [Utterance(f"espeak {voice}", _say(path, voice, phrase)) for voice, phrase in _PHRASES]
+        command = [_ESPEAK, "-v", voice, *flags, "-w", str(path), words]
+        subprocess.run(command, check=True, timeout=_ESPEAK_TIMEOUT_S, capture_output=True)
+        samples, rate_hz = soundfile.read(path, dtype="float64")
+    return samples, rate_hz
 
 
-def _say(path: Path, voice: str, phrase: str) -> "np.typing.NDArray[np.float64]":
-    command = [_ESPEAK, "-v", voice, "-w", str(path), phrase]
-    subprocess.run(command, check=True, timeout=_ESPEAK_TIMEOUT_S, capture_output=True)
-    samples, rate_hz = soundfile.read(path, dtype="float64")
-    return np.asarray(soxr.resample(samples, rate_hz, RATE_HZ))
+def _espeak() -> list[Utterance]:
+    said = ((voice, espeak(voice, phrase)) for voice, phrase in _PHRASES)
+    return [
+        Utterance(f"espeak {voice}", np.asarray(soxr.resample(samples, rate_hz, RATE_HZ)))
+        for voice, (samples, rate_hz) in said
+    ]

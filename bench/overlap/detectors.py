@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.figures import percentile
 from bench.overlap.sounds import SPEECH_DBFS, Clip, Kind, babble, clips, steady_noise
+from bench.rooms import as_pcm
 from bench.speech import RATE_HZ, Samples
 from duplex.detectors import DetectorKind, detector_maker
 from duplex.evidence import VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, SpeechDetector
@@ -108,7 +109,7 @@ def _judge(detector: SpeechDetector, clip: Clip, bed: Samples | None, number: in
 def _verdicts(detector: SpeechDetector, sound: Samples) -> Iterator[tuple[GateMoment, int]]:
     """Verdicts with the sample at which they came; after a cut the evidence begins anew, as with a new answer."""
     gate = VadGate(detector, VadSettings())
-    pcm = np.clip(np.rint(sound * 32767), -32768, 32767).astype("<i2").tobytes()
+    pcm = as_pcm(sound)
     for number in range(len(pcm) // VAD_FRAME_BYTES):
         frame = pcm[number * VAD_FRAME_BYTES : (number + 1) * VAD_FRAME_BYTES]
         for event in gate.push(frame):

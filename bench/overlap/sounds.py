@@ -18,6 +18,7 @@ import soxr
 
 from bench.errors import BenchError
 from bench.speech import RATE_HZ, Samples, Utterance, levelled, speech_span
+from bench.voices import espeak
 
 __all__ = [
     "SPEECH_DBFS",
@@ -214,11 +215,13 @@ def babble(seconds: float, *, dbfs: float, seed: int = 0) -> Samples:
 
 def steady_noise(colour: str, seconds: float, *, dbfs: float) -> Samples:
     """`white`, `pink` or `brown` noise from sox."""
+    _need("sox")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "noise.wav"
         # -R repeats the same numbers in every run.
         wav = ("-r", str(RATE_HZ), "-b", "16", "-c", "1", str(path))
-        _run("sox", "-R", "-n", *wav, "synth", str(seconds), f"{colour}noise", "vol", "0.5")
+        command = ["sox", "-R", "-n", *wav, "synth", str(seconds), f"{colour}noise", "vol", "0.5"]
+        subprocess.run(command, check=True, timeout=_TIMEOUT_S, capture_output=True)
         samples, _ = soundfile.read(path, dtype="float64")
     return at_level(samples, dbfs)
 
@@ -260,14 +263,11 @@ def _band(random: np.random.Generator, seconds: float, low_hz: float, high_hz: f
 
 @functools.cache
 def _spoken(voice: str, words: str, *, speed: int = 160) -> Samples:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "said.wav"
-        _run("espeak-ng", "-v", voice, "-s", str(speed), "-w", str(path), words)
-        samples, rate_hz = soundfile.read(path, dtype="float64")
+    _need("espeak-ng")
+    samples, rate_hz = espeak(voice, words, "-s", str(speed))
     return levelled(np.asarray(soxr.resample(samples, rate_hz, RATE_HZ)))
 
 
-def _run(program: str, *arguments: str) -> None:
+def _need(program: str) -> None:
     if shutil.which(program) is None:
         raise BenchError(f"The labelled set is made with {program}, which is not installed.")
-    subprocess.run([program, *arguments], check=True, timeout=_TIMEOUT_S, capture_output=True)
