@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -27,6 +29,8 @@ from http_compat.errors import refuse
 from http_compat.routes import HttpService
 from http_compat.routes import make_router as make_http_router
 from realtime.access import Access
+from realtime.client_secrets import ClientSecrets
+from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import EngineLease, RealtimeService, make_router
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
@@ -59,7 +63,10 @@ _PAGE_HEADERS = {
 def create_app(settings: Settings, pool: EnginePool, service: HttpService) -> FastAPI:
     """Every route of the main port, over engines and HTTP sessions that somebody else keeps running."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(make_router(_realtime_service(settings, pool, service)))
+    client_secrets = ClientSecrets(time.time)
+    access = replace(_access(settings), client_secrets=client_secrets)
+    app.include_router(make_router(_realtime_service(settings, pool, service, access)))
+    app.include_router(make_secrets_router(access, client_secrets))
     app.include_router(make_http_router(service))
     app.add_exception_handler(OmniDuplexError, refuse)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -163,7 +170,7 @@ def _access(settings: Settings) -> Access:
     return Access(keys, settings.server.allow_origins)
 
 
-def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService) -> RealtimeService:
+def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService, access: Access) -> RealtimeService:
     @contextlib.asynccontextmanager
     async def lease() -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
@@ -174,7 +181,7 @@ def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService
     chosen = settings.conversation
     return RealtimeService(
         lease=lease,
-        access=_access(settings),
+        access=access,
         defaults=ConversationSettings(
             mode=chosen.mode, after_break=chosen.after_break, engine_hears_cleaned=chosen.engine_hears_cleaned
         ).weighing(chosen.barge_in),

@@ -1,0 +1,78 @@
+"""Short-lived keys for pages, which must not hold a real one: made, counted, remembered only as hashes."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from duplex.errors import InvalidEvent
+
+__all__ = ["MOST_SECRETS", "ClientSecrets", "SecretWish", "parse_wish"]
+
+MOST_SECRETS = 1000
+"""Beyond it the one that would end first ends at once."""
+
+_PREFIX = "ek_"
+
+
+class _ExpiresAfter(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    anchor: Literal["created_at"] = "created_at"
+    seconds: Annotated[int, Field(ge=10, le=7200)] = 600
+
+
+class SecretWish(BaseModel):
+    """What is asked for: a life of 10 to 7200 s, 600 by default, and a session, which is echoed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    expires_after: _ExpiresAfter = _ExpiresAfter()
+    session: dict[str, Any] = {}
+
+
+def parse_wish(body: bytes) -> SecretWish:
+    """Read the body of a request; an empty one asks for nothing special. Raises `InvalidEvent` naming the field."""
+    try:
+        return SecretWish.model_validate_json(body or b"{}", strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise InvalidEvent(f"Invalid value for '{path or 'body'}': {first['msg']}.", param=path or None) from None
+
+
+@dataclass(slots=True)
+class ClientSecrets:
+    """The keys in force. `now` gives Unix seconds, because clients are told when a key ends."""
+
+    now: Callable[[], float]
+    _ends: dict[bytes, int] = field(default_factory=dict)
+
+    def make(self, life_s: int) -> tuple[str, int]:
+        """A new key, and the Unix second from which on it is worth nothing."""
+        self._forget_ended()
+        if len(self._ends) >= MOST_SECRETS:
+            del self._ends[min(self._ends, key=self._ends.__getitem__)]
+        value, ends = _PREFIX + secrets.token_hex(16), int(self.now()) + life_s
+        self._ends[_hashed(value)] = ends
+        return value, ends
+
+    def knows(self, key: str) -> bool:
+        """Is `key` one of ours, and still in force?"""
+        self._forget_ended()
+        wanted = _hashed(key)
+        # As with real keys every one is compared: the answer's delay tells nothing.
+        return sum(hmac.compare_digest(wanted, known) for known in self._ends) > 0
+
+    def _forget_ended(self) -> None:
+        now = self.now()
+        for key in [key for key, ends in self._ends.items() if ends <= now]:
+            del self._ends[key]
+
+
+def _hashed(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,48 @@
+"""`POST /v1/realtime/client_secrets`: a program that knows a real key gets a short-lived one for its page."""
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from duplex.errors import ClientError, InvalidEvent, NotAuthorised
+from realtime.access import Access
+from realtime.client_secrets import ClientSecrets, parse_wish
+
+__all__ = ["make_secrets_router"]
+
+_LARGEST_BODY = 64 * 1024
+
+
+def make_secrets_router(access: Access, client_secrets: ClientSecrets) -> APIRouter:
+    """The route. Its keys count where `client_secrets` is part of the `Access`; they cannot make further ones."""
+    router = APIRouter()
+    real_keys = replace(access, client_secrets=None)
+
+    @router.post("/v1/realtime/client_secrets")
+    async def make(request: Request) -> JSONResponse:
+        try:
+            real_keys.check(request.headers)
+            wish = parse_wish(await _body(request))
+        except ClientError as error:
+            status = 400 if isinstance(error, InvalidEvent) else 401 if isinstance(error, NotAuthorised) else 403
+            fault = {
+                "type": "invalid_request_error",
+                "code": error.code,
+                "message": str(error),
+                "param": error.param,
+            }
+            return JSONResponse({"error": fault}, status)
+        value, ends = client_secrets.make(wish.expires_after.seconds)
+        return JSONResponse({"value": value, "expires_at": ends, "session": wish.session})
+
+    return router
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_BODY:
+            raise InvalidEvent(f"The body is over {_LARGEST_BODY} bytes.")
+    return body

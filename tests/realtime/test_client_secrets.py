@@ -1,0 +1,68 @@
+"""Short-lived keys."""
+
+import pytest
+
+from duplex.errors import InvalidEvent, NotAuthorised
+from realtime.access import KEY_SUBPROTOCOL, Access
+from realtime.client_secrets import MOST_SECRETS, ClientSecrets, parse_wish
+
+
+class Wall:
+    """A hand-moved wall clock."""
+
+    def __init__(self) -> None:
+        self.at_s = 1_000_000.5
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+def test_a_key_opens_until_it_ends_and_only_the_right_one_does() -> None:
+    wall = Wall()
+    store = ClientSecrets(wall)
+    access = Access(keys=("alpha",), client_secrets=store)
+    value, ends = store.make(60)
+    assert value.startswith("ek_")
+    assert ends == 1_000_060
+    access.check({"authorization": f"Bearer {value}"})
+    access.check({}, ("realtime", KEY_SUBPROTOCOL + value))
+    access.check({"x-api-key": "alpha"})
+    with pytest.raises(NotAuthorised):
+        access.check({"x-api-key": value[:-1]})
+    with pytest.raises(NotAuthorised):
+        Access(keys=("alpha",)).check({"x-api-key": value})
+    wall.at_s = float(ends)
+    with pytest.raises(NotAuthorised):
+        access.check({"x-api-key": value})
+
+
+def test_beyond_the_bound_the_one_that_would_end_first_ends() -> None:
+    store = ClientSecrets(Wall())
+    last, _ = store.make(7200)
+    first, _ = store.make(10)
+    made = [store.make(600)[0] for _ in range(MOST_SECRETS - 1)]
+    assert not store.knows(first)
+    assert all(store.knows(key) for key in (last, made[0], made[-1]))
+
+
+def test_what_may_be_asked_for() -> None:
+    assert parse_wish(b"").expires_after.seconds == 600
+    wish = parse_wish(b'{"expires_after": {"anchor": "created_at", "seconds": 10}, "session": {"type": "realtime"}}')
+    assert (wish.expires_after.seconds, wish.session) == (10, {"type": "realtime"})
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"{", None),
+        (b"[]", None),
+        (b'{"session": 1}', "session"),
+        (b'{"expires_after": {"seconds": 9}}', "expires_after.seconds"),
+        (b'{"expires_after": {"seconds": 7201}}', "expires_after.seconds"),
+        (b'{"expires_after": {"anchor": "never"}}', "expires_after.anchor"),
+    ],
+)
+def test_what_may_not(body: bytes, param: str | None) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        parse_wish(body)
+    assert refused.value.param == param
