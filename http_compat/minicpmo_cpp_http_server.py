@@ -114,7 +114,12 @@ def _llm_name(engine: EngineSettings) -> str:
 def _opening(settings: Settings, ports: Ports) -> str:
     host, engine = settings.server.host, settings.engine
     mode = "双工" if settings.conversation.mode is Mode.DUPLEX else "单工"
-    lines = ["=" * 60, "MiniCPMO C++ HTTP 服务器", f"  地址: http://{host}:{ports.page}", f"  模式: {mode}"]
+    lines = [
+        "=" * 60,
+        "MiniCPMO C++ HTTP 服务器",
+        f"  地址: {settings.scheme}://{host}:{ports.page}",
+        f"  模式: {mode}",
+    ]
     if settings.engine_kind is EngineKind.PARROT:
         lines.append("  引擎: parrot, a stand-in without a model, it plays your own words back")
     else:
@@ -130,7 +135,7 @@ def _opening(settings: Settings, ports: Ports) -> str:
         f"  OUTPUT_DIR: {engine.output_dir or 'private, in memory'}",
         f"  REGISTER_URL: {settings.registration.url or '-'}",
         "=" * 60,
-        f"独立健康检查/打断服务器已启动: http://{host}:{ports.control}",
+        f"独立健康检查/打断服务器已启动: {settings.scheme}://{host}:{ports.control}",
     ]
     if settings.open_to_all:
         lines.append(

@@ -16,6 +16,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
@@ -36,6 +37,7 @@ from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.engines import engine_spec, open_engines
 from web.settings import Settings, SettingsError
+from web.tls import Tls, open_tls
 
 __all__ = ["create_app", "serve"]
 
@@ -49,6 +51,9 @@ _GOODBYE_S = 5
 
 _KEEP_ALIVE_S = 75
 """Callers leave connections open between two turns and take them up again; after uvicorn's 5 s they would be gone."""
+
+_UNSENT_BYTES = 64 * 1024
+"""What may wait in front of a socket; asyncio's and uvloop's limit for connections without TLS."""
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
@@ -101,6 +106,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
     Raises `SettingsError` when an address cannot be bound and `EngineStartFailed` when the engine cannot be started.
     """
     spec = await asyncio.to_thread(engine_spec, settings)
+    tls = await asyncio.to_thread(open_tls, settings.server)
     clock = MonotonicClock()
     host = settings.server.host
     async with contextlib.AsyncExitStack() as stack:
@@ -110,11 +116,12 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         pool = await stack.enter_async_context(open_engines(spec, clock=clock))
         service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
         app = PortSwitch(create_app(settings, pool, service), make_control_app(service), control_port)
-        server = _Server(_config(app), before_shutdown=service.sessions.end_all)
+        server = _Server(_config(app, tls), before_shutdown=service.sessions.end_all)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
-        await stack.enter_async_context(announce(settings, pool, Ports(port, control_port), banner=banner))
+        ports, notes = Ports(port, control_port), tls.notes if tls else ()
+        await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
         await stack.enter_async_context(registered(settings, port, service))
         await server.serve(sockets=[listener, control])
     return 0
@@ -148,7 +155,16 @@ class _PageHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+class _TlsProtocol(H11Protocol):
+    """Feels a client that stops reading as early as without TLS, whose buffers take eleven seconds of speech if let."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The connection is encrypted from here on."""
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        super().connection_made(transport)
+
+
+def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -162,6 +178,9 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Of both listeners: breaks carry the same keys as calls.
+        http="auto" if tls is None else _TlsProtocol,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
     )
 
 

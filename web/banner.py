@@ -1,7 +1,7 @@
 """What a person sees on the terminal while the server starts."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -34,11 +34,11 @@ def project_version() -> str:
         return "0"
 
 
-def server_url(host: str, port: int) -> str:
+def server_url(host: str, port: int, scheme: str = "http") -> str:
     """What to type into a browser on this machine: an address that means "all" is reached through loopback."""
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Banner:
 
 def opening_lines(settings: Settings, ports: Ports) -> str:
     """What `omni-duplex serve` prints before the engine is ready."""
-    host = settings.server.host
+    host, scheme = settings.server.host, settings.scheme
     lines = [
         f"omni-duplex {project_version()}",
-        f"  Page    {server_url(host, ports.page)}",
-        f"  Control {server_url(host, ports.control)}/health",
+        f"  Page    {server_url(host, ports.page, scheme)}",
+        f"  Control {server_url(host, ports.control, scheme)}/health",
         f"  Mode    {settings.conversation.mode}",
     ]
     if settings.engine_kind is EngineKind.PARROT:
@@ -83,7 +83,7 @@ def opening_lines(settings: Settings, ports: Ports) -> str:
 
 def ready_line(settings: Settings, ports: Ports) -> str:
     """What `omni-duplex serve` prints when the engine is ready."""
-    return f"Ready: {server_url(settings.server.host, ports.page)}"
+    return f"Ready: {server_url(settings.server.host, ports.page, settings.scheme)}"
 
 
 SERVE_BANNER = Banner(opening_lines, ready_line)
@@ -97,11 +97,12 @@ async def announce(
     ports: Ports,
     *,
     banner: Banner = SERVE_BANNER,
+    notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> AsyncIterator[None]:
-    """Print the banner, and beside the body say when the engine is ready or has failed for good."""
+    """Print the banner and `notes`, and beside the body say when the engine is ready or has failed for good."""
     console = console or Console()
-    show(banner.opening(settings, ports), console)
+    show("\n".join([banner.opening(settings, ports), *notes]), console)
     async with beside(announce=_announce_ready(pool, banner.ready(settings, ports), console)):
         yield
 

@@ -89,6 +89,7 @@ def _talk(arguments: argparse.Namespace) -> int:
         interrupt_at_s=arguments.interrupt_at,
         mode=modes.get((arguments.simplex, arguments.duplex)),
         api_key=arguments.api_key or os.environ.get("OMNI_DUPLEX_API_KEY"),
+        trust=arguments.trust,
     )
 
     async def converse() -> int:
@@ -177,6 +178,10 @@ def _add_server_flags(group: argparse._ArgumentGroup) -> None:
         "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
     )
     add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")
+    add("--tls", dest="server.tls", metavar="off|self-signed", help="https and wss, with a certificate made here (off)")
+    add("--tls-cert", dest="server.tls_cert", metavar="FILE", help="https and wss, with this certificate (PEM)")
+    add("--tls-key", dest="server.tls_key", metavar="FILE", help="the key of --tls-cert (PEM)")
+    add("--state-dir", dest="server.state_dir", metavar="DIR", help="keeps the certificate made here (the user's)")
 
 
 def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
@@ -253,6 +258,9 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duplex", action="store_true", help="ask for a duplex conversation")
     parser.add_argument("--simplex", action="store_true", help="ask for a simplex conversation")
     parser.add_argument("--api-key", metavar="KEY", help="the server's key (or OMNI_DUPLEX_API_KEY)")
+    parser.add_argument(
+        "--trust", type=Path, metavar="CERT.pem", help="the certificate of a wss:// server, as it prints at its start"
+    )
 
 
 if __name__ == "__main__":

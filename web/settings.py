@@ -96,6 +96,13 @@ class ServerSettings(_Part):
     """Origins of pages that may connect beside our own."""
     insecure: bool = False
     """Allows an address others can reach without any key."""
+    tls: Literal["off", "self-signed"] = "off"
+    """`self-signed`: https and wss with a certificate that is made here and kept in `state_dir`."""
+    tls_cert: UserPath | None = None
+    """The operator's own certificate, with what leads to its authority, and its key: https and wss with these."""
+    tls_key: UserPath | None = None
+    state_dir: UserPath | None = None
+    """Where what is made here is kept. Default: the user's, by the custom of the system."""
 
 
 class EngineSettings(_Part):
@@ -191,6 +198,11 @@ class Settings(_Part):
         if self.server.control_port is not None:
             return self.server.control_port
         return self.server.port and self.server.port + CONTROL_PORT_OFFSET
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How both of our ports are called."""
+        return "http" if self.server.tls == "off" and self.server.tls_cert is None else "https"
 
     @property
     def open_to_all(self) -> bool:
@@ -309,8 +321,22 @@ def _check_together(settings: Settings) -> None:
             f"Refusing to listen on {server.host}, which others can reach, without a key: give --api-key KEY, "
             "or --insecure if everybody may talk to this machine."
         )
+    _check_tls(settings)
     _check_engine(settings)
     _check_ports(settings)
+
+
+def _check_tls(settings: Settings) -> None:
+    server = settings.server
+    if (server.tls_cert is None) is not (server.tls_key is None):
+        raise SettingsError("--tls-cert and --tls-key belong together: give both, each with its PEM file.")
+    if server.tls == "self-signed" and server.tls_cert is not None:
+        raise SettingsError("--tls self-signed makes a certificate, and --tls-cert is one: give one of the two.")
+    if settings.registration.url and settings.scheme == "https":
+        raise SettingsError(
+            "--register-url and TLS exclude each other: the backend is told an address and a port, and calls both of "
+            "our ports by http. Leave --tls, --tls-cert and --tls-key away on a node that is registered."
+        )
 
 
 def _check_ports(settings: Settings) -> None:

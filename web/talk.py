@@ -1,6 +1,7 @@
 """`omni-duplex talk`: speak a file to a running server in real time, hear the answer, and cut it off when asked to."""
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -46,6 +47,8 @@ class TalkOptions:
     mode: Mode | None = None
     """None leaves it to the server."""
     api_key: str | None = None
+    trust: Path | None = None
+    """The certificate of a wss server, PEM; trusted in place of the authorities of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,7 @@ class _Talk:
                 additional_headers=_headers(self._options),
                 compression=None,
                 max_size=_MAX_MESSAGE_BYTES,
+                ssl=await asyncio.to_thread(_trusting, self._options),
                 # A proxy from the environment has no way to this machine.
                 proxy=None if _is_local(self._options.url) else True,
             ) as socket:
@@ -205,6 +209,13 @@ class _Talk:
             raise TalkError(f"{self._options.url} refused: HTTP {error.response.status_code}.") from None
         except (InvalidHandshake, InvalidURI) as error:
             raise TalkError(f"{self._options.url} is not a server of ours: {error}") from None
+        except ssl.SSLCertVerificationError as error:
+            raise TalkError(
+                f"The certificate of {self._options.url} is not trusted: {error.verify_message}. The server prints at "
+                "its start which file to give with --trust."
+            ) from None
+        except ssl.SSLError as error:
+            raise TalkError(f"{self._options.url} does not speak TLS ({error.reason}): is it a ws:// server?") from None
         except OSError as error:
             raise TalkError(f"No server at {self._options.url} ({error}). Start one with `make run`.") from None
         self._summarise()
@@ -325,6 +336,21 @@ def _with_query(options: TalkOptions) -> str:
     if options.mode is not None:
         query["conversation"] = str(options.mode)
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _trusting(options: TalkOptions) -> ssl.SSLContext | bool | None:
+    """What a wss server is judged by; True is the authorities of this machine. None for a server without TLS."""
+    encrypted = urlsplit(options.url).scheme == "wss"
+    if options.trust is None:
+        return encrypted or None
+    if not encrypted:
+        raise TalkError(f"--trust is for servers with TLS, and {options.url} is not one: write wss://.")
+    try:
+        return ssl.create_default_context(cafile=options.trust)
+    except ssl.SSLError:
+        raise TalkError(f"--trust {options.trust} holds no certificate in PEM format.") from None
+    except OSError as error:
+        raise TalkError(f"--trust {options.trust} cannot be read: {error.strerror}.") from None
 
 
 def _headers(options: TalkOptions) -> dict[str, str]:

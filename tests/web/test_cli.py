@@ -101,6 +101,7 @@ def test_flags_can_be_abbreviated() -> None:
         (["serve", "--host", "0.0.0.0"], "without a key"),
         (["--model-dir", "/m"], "--llamacpp-root"),
         (["--llamacpp-root", "/r", "--model-dir", "/absent"], "The model directory /absent does not exist"),
+        (["--engine", "parrot", "--tls-cert", "/absent.pem", "--tls-key", "/absent.pem"], "/absent.pem cannot be read"),
         (["--config", "/absent.toml"], "/absent.toml cannot be read"),
     ],
 )
