@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["Spoken", "heard_part"]
+__all__ = ["Spoken", "heard_part", "usual_s"]
 
 _IDEOGRAPH = r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff]"
 _WORD = re.compile(rf"\s*(?:{_IDEOGRAPH}[^\w\s]*|(?:(?!{_IDEOGRAPH})\S)+)")
@@ -19,11 +19,11 @@ def heard_part(text: str, heard_s: float, audio_s: float, *, complete: bool) -> 
     `audio_s` of sound are known. When that is all there is (`complete`), the text is spread over it. Otherwise the text
     may be ahead of the sound, and is taken to be said at the usual speed, or slower if the sound is already longer.
     """
-    words = [(match.end(), _usual_s(match.group())) for match in _WORD.finditer(text)]
-    usual_s = sum(seconds for _, seconds in words)
-    if not words or not usual_s:
+    words = [(match.end(), usual_s(match.group())) for match in _WORD.finditer(text)]
+    all_s = sum(seconds for _, seconds in words)
+    if not words or not all_s:
         return ""
-    scale = audio_s / usual_s if complete else max(1.0, audio_s / usual_s)
+    scale = audio_s / all_s if complete else max(1.0, audio_s / all_s)
     end, at_s = 0, 0.0
     for word_end, seconds in words:
         if at_s * scale >= heard_s:
@@ -32,8 +32,9 @@ def heard_part(text: str, heard_s: float, audio_s: float, *, complete: bool) -> 
     return text[:end]
 
 
-def _usual_s(word: str) -> float:
-    return sum(_IDEOGRAPH_S if re.match(_IDEOGRAPH, character) else _LETTER_S for character in word.strip())
+def usual_s(text: str) -> float:
+    """How long speech takes for `text` at the usual speed."""
+    return sum(_IDEOGRAPH_S if re.match(_IDEOGRAPH, character) else _LETTER_S for character in text.strip())
 
 
 @dataclass(slots=True)

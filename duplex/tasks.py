@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
-__all__ = ["beside", "task_group", "wait_at_most"]
+__all__ = ["beside", "first_of", "task_group", "wait_at_most"]
 
 
 async def wait_at_most(limit_s: float, event: asyncio.Event) -> bool:
@@ -28,6 +28,15 @@ async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator
         finally:
             for task in tasks:
                 task.cancel()
+
+
+async def first_of(**coroutines: Coroutine[object, object, None]) -> None:
+    """Run `coroutines` as tasks of those names until one returns or fails; the others are cancelled."""
+    async with task_group() as group:
+        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,9 @@
-"""`/v1/realtime`: accept, authorise, lease an engine, converse, close with the right code."""
+"""`/v1/realtime` and `/v1/live/sessions`: accept, authorise, lease an engine, converse, close with the right code."""
 
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -37,11 +38,12 @@ from duplex.errors import (
 )
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.session import DuplexSession, SessionLimits
-from duplex.tasks import beside
+from duplex.tasks import beside, first_of
 from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
-from realtime.dialects.openai import OpenAIDialect
+from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, parse_options
+from realtime.pacing import Pacemaker
 
 __all__ = ["CLOSE_CODES", "EngineLease", "RealtimeService", "make_router"]
 
@@ -70,6 +72,9 @@ _REASON_BYTES = 123
 
 _EARLY_BYTES = 1024 * 1024
 """Half a minute of 16 kHz audio: a client need not wait for `session.created`."""
+
+_NOMINAL_LIFE_S = 24 * 60 * 60
+"""What clients are told who want to know when their session expires. None is ended for its age."""
 
 _BITE_BYTES = 64 * 1024
 """A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
@@ -100,13 +105,14 @@ class RealtimeService:
 
 
 def make_router(service: RealtimeService) -> APIRouter:
-    """The WebSocket route."""
+    """The WebSocket routes."""
     router = APIRouter()
 
     async def realtime(websocket: WebSocket) -> None:
         await _Connection(service, websocket).serve()
 
-    router.add_api_websocket_route("/v1/realtime", realtime)
+    for path in (REALTIME_PATH, LIVE_PATH):
+        router.add_api_websocket_route(path, realtime)
     return router
 
 
@@ -117,14 +123,15 @@ class _Connection:
         self._service = service
         self._socket = websocket
         self._session_id = secrets.token_hex(8)
+        self._offered = websocket.scope.get("subprotocols", [])
+        self._protocol = choose_protocol(websocket.url.path, websocket.query_params, websocket.headers, self._offered)
 
     async def serve(self) -> None:
-        offered = self._socket.scope.get("subprotocols", [])
         # A browser drops the connection when it offered subprotocols and none was selected.
-        await self._socket.accept(subprotocol="realtime" if "realtime" in offered else None)
+        await self._socket.accept(subprotocol="realtime" if "realtime" in self._offered else None)
         try:
-            self._service.access.check(self._socket.headers, offered)
-            options = parse_options(self._socket.query_params, self._service.defaults)
+            self._service.access.check(self._socket.headers, self._offered)
+            options = parse_options(self._socket.query_params, self._service.defaults, self._protocol)
             async with self._service.lease() as leased:
                 await self._converse(leased, options)
         except OmniDuplexError as error:
@@ -135,7 +142,9 @@ class _Connection:
     async def _converse(self, leased: EngineLease, options: ConnectionOptions) -> None:
         service = self._service
         facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in)
-        dialect = OpenAIDialect(facts, options.settings, extensions=options.extensions, binary=options.binary)
+        expires_at = int(time.time()) + _NOMINAL_LIFE_S
+        dialect = make_dialect(self._protocol, facts, options, expires_at=expires_at)
+        pacemaker = Pacemaker(dialect, self._send, service.clock, service.limits.send_s)
         canceller = None
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
@@ -148,6 +157,10 @@ class _Connection:
 
         async def transmit(message: ServerMessage) -> None:
             await self._send(dialect.encode(message))
+            pacemaker.nudge()
+
+        async def talk() -> None:
+            await first_of(reader=self._read(early.frames, dialect, session, pacemaker), pacemaker=pacemaker.run())
 
         session = DuplexSession(leased.engine, conversation, transmit, service.clock, service.limits)
         log.info("session %s starts: %s on %s", self._session_id, options.settings.mode, leased.kind)
@@ -156,7 +169,7 @@ class _Connection:
             await self._send(dialect.greet())
             if early.dropped:
                 session.warn("input_dropped", "Input that came before the session was ready was dropped.")
-            await session.run(lambda: self._read(early.frames, dialect, session))
+            await session.run(talk)
         finally:
             log.info(
                 "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped",
@@ -178,15 +191,19 @@ class _Connection:
                 raise WebSocketDisconnect
             early.put(frame)
 
-    async def _read(self, early: Iterable[Frame], dialect: Dialect, session: DuplexSession) -> None:
+    async def _read(
+        self, early: Iterable[Frame], dialect: Dialect, session: DuplexSession, pacemaker: Pacemaker
+    ) -> None:
         """Never awaits the engine: a socket that is not read cannot hear a break."""
         for frame in early:
             await _understand(frame, dialect, session)
+            pacemaker.nudge()
         while not dialect.closing:
             next_frame = await self._next_frame()
             if next_frame is None:
                 return
             await _understand(next_frame, dialect, session)
+            pacemaker.nudge()
 
     async def _next_frame(self) -> Frame | None:
         """One message, or None when the client has gone."""
@@ -209,7 +226,7 @@ class _Connection:
             log.error("session %s: %s", self._session_id, error)
         if not self._connected():
             return
-        code = getattr(error, "code", "engine_lost" if isinstance(error, EngineError) else "server_busy")
+        code = refusal_code(self._protocol, error)
         event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
         reason = str(error).encode()[:_REASON_BYTES].decode(errors="ignore")
         try:

@@ -25,6 +25,7 @@ __all__ = [
     "SessionShape",
     "TurnDetection",
     "UpdateEvent",
+    "invalid_event",
     "parse",
     "parse_session",
 ]
@@ -199,7 +200,7 @@ def parse(event: object) -> ClientEvent:
         return _CLIENT_EVENT.validate_python(event, strict=True)
     except ValidationError as error:
         # The first element of a path is the event's own type, which the client knows.
-        raise _invalid(error, skip=1) from None
+        raise invalid_event(error, skip=1) from None
 
 
 def parse_session(session: Mapping[str, Any]) -> SessionShape:
@@ -207,10 +208,11 @@ def parse_session(session: Mapping[str, Any]) -> SessionShape:
     try:
         return SessionShape.model_validate(session, strict=True)
     except ValidationError as error:
-        raise _invalid(error, prefix="session.") from None
+        raise invalid_event(error, prefix="session.") from None
 
 
-def _invalid(error: ValidationError, *, skip: int = 0, prefix: str = "") -> InvalidEvent:
+def invalid_event(error: ValidationError, *, skip: int = 0, prefix: str = "") -> InvalidEvent:
+    """The first thing that was wrong: OpenAI's code, and the field's path without its first `skip` elements."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         known = "it is missing" if first["type"] == "union_tag_not_found" else "it is not one this server knows"

@@ -1,5 +1,6 @@
 """What a client chooses in the URL, so that a small device needs no JSON at all."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -7,42 +8,70 @@ from typing import TypeVar
 from duplex.audio import PcmFormat
 from duplex.barge_in import BargeIn
 from duplex.conversation_settings import ConversationSettings
-from duplex.engine.base import Mode
+from duplex.engine.base import ENGINE_INPUT_RATE_HZ, ENGINE_OUTPUT_RATE_HZ, Mode
 from duplex.errors import InvalidAudio, InvalidEvent
 
-__all__ = ["ConnectionOptions", "parse_options"]
+__all__ = ["ConnectionOptions", "Protocol", "parse_options"]
 
 T = TypeVar("T")
 
 
+class Protocol(enum.StrEnum):
+    """What a connection speaks, from its first byte to its last."""
+
+    OPENAI = "openai"
+    OPENAI_BETA = "openai-beta"
+    MINICPMO = "minicpmo"
+    LIVE = "live"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """The dialect's variant and the settings a connection starts with."""
+    """The dialect's variant and the settings a connection starts with.
+
+    `demo_mode` is for `Protocol.MINICPMO` alone, `marks_speech` for `Protocol.LIVE`.
+    """
 
     model: str
     binary: bool
     extensions: bool
     settings: ConversationSettings
+    demo_mode: str = "audio"
+    marks_speech: bool = False
 
 
-def parse_options(query: Mapping[str, str], defaults: ConversationSettings) -> ConnectionOptions:
+def parse_options(
+    query: Mapping[str, str], defaults: ConversationSettings, protocol: Protocol = Protocol.OPENAI
+) -> ConnectionOptions:
     """Read the query. Raises `InvalidEvent` or `InvalidAudio` naming the parameter; unknown parameters are ignored."""
-    if "mode" in query:
-        raise InvalidEvent("This server does not speak the mode=audio|video protocol yet.", param="mode")
     binary = _choice(query, "audio", {"binary": True, "base64": False}, default=False)
     extensions = any(_choice(query, name, _SWITCH, default=False) for name in ("ext", "duplex"))
     modes = {str(mode): mode for mode in Mode}
+    # The two are protocols of duplex models, whatever the server's own clients are used to.
+    usual = Mode.DUPLEX if protocol in {Protocol.LIVE, Protocol.MINICPMO} else defaults.mode
     presets = {str(preset): preset for preset in BargeIn}
     barge_in = _choice(query, "barge_in", presets, default=defaults.barge_in)
     settings = replace(
         defaults,
-        mode=_choice(query, "conversation", modes, default=defaults.mode),
+        mode=_choice(query, "conversation", modes, default=usual),
         input_rate_hz=_rate(query, "input_rate", defaults.input_rate_hz),
         output_rate_hz=_rate(query, "output_rate", defaults.output_rate_hz),
-        client_holds=extensions or binary,
+        # The live stream itself stops while an answer is held, as a client with extensions does.
+        client_holds=extensions or binary or protocol is Protocol.LIVE,
         client_cancels_echo=_choice(query, "echo", {"cancelled": True, "open": False}, default=False),
     ).weighing(barge_in, defaults.interrupt_min_ms, defaults.threshold)
-    return ConnectionOptions(query.get("model", "minicpm-o-4.5"), binary, extensions, settings)
+    if protocol is Protocol.MINICPMO:
+        settings = replace(
+            settings, input_rate_hz=ENGINE_INPUT_RATE_HZ, output_rate_hz=ENGINE_OUTPUT_RATE_HZ, client_holds=False
+        )
+    return ConnectionOptions(
+        query.get("model", "minicpm-o-4.5"),
+        binary,
+        extensions,
+        settings,
+        demo_mode=_choice(query, "mode", {"audio": "audio", "video": "video"}, default="audio"),
+        marks_speech=_choice(query, "input_transcript", {"marks": True, "off": False}, default=False),
+    )
 
 
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}

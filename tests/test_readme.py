@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,12 @@ from http_compat.routes import _DECODES_AT_ONCE
 from http_compat.session_limits import SessionLimits as HttpSessionLimits
 from http_compat.sessions import _REMEMBERED_PEERS
 from realtime import endpoint
+from realtime.dialects import live, minicpmo, steady
+from realtime.dialects.json_event import read_object
 from realtime.endpoint import CLOSE_CODES
 from realtime.events import ClientEvent, parse
+from realtime.live_events import LiveClientEvent, parse_live
+from realtime.minicpmo_events import DemoClientEvent, parse_demo
 from realtime.options import parse_options
 from tests.http_compat.node import Node, running_node
 from tests.speech import silence, speech
@@ -287,14 +291,25 @@ def client_event_types() -> set[str]:
     return {kind for event in get_args(events) for kind in get_args(event.model_fields["type"].annotation)}
 
 
+def other_client_event_types(*unions: object) -> set[str]:
+    """Those of the protocols with events of their own."""
+    models = [model for union in unions for model in get_args(get_args(union)[0])]
+    return {kind for model in models for kind in get_args(model.model_fields["type"].annotation)}
+
+
 def server_event_types() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "realtime" / "dialects").glob("*.py"):
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(rf'"type": "({EVENT_NAME}|error)"', text))
+        found |= set(re.findall(rf'(?:"type": |_text\()"({EVENT_NAME}|error|info)"', text))
         for prefix in re.findall(r'"type": f"([a-z_.]+)\{what\}"', text):
             found |= {f"{prefix}{what}" for what in ("added", "done")}
-    return found - {"realtime.item", "realtime.session"}
+    # What Live acknowledges is named after what was asked.
+    (live,) = get_args(LiveClientEvent)[:1]
+    for kind in (kind for model in get_args(live) for kind in get_args(model.model_fields["type"].annotation)):
+        found |= {f"{kind}d"} if kind.endswith("mute") else set()
+        found |= {f"{kind}ed"} if kind.endswith(("instructions.append", "thinking.append")) else set()
+    return found - {"realtime.item", "realtime.session", "audio/pcm"}
 
 
 def test_every_close_code_is_documented_and_no_other() -> None:
@@ -309,6 +324,18 @@ def test_every_client_event_is_documented_and_no_other() -> None:
     }
     assert len(documented) >= 10
     assert documented == client_event_types()
+
+
+@pytest.mark.parametrize(
+    ("heading", "union"),
+    [
+        ("### What the client of Live says", LiveClientEvent),
+        ("### What the client of the demo says", DemoClientEvent),
+    ],
+)
+def test_every_client_event_of_the_other_protocols_is_documented_and_no_other(heading: str, union: object) -> None:
+    rows = table(section(document("protocol"), heading), "event")
+    assert {name for row in rows for name in code(row[0])} == other_client_event_types(union)
 
 
 def test_every_server_event_is_documented() -> None:
@@ -326,7 +353,7 @@ def test_every_event_the_documents_name_exists() -> None:
         "output_audio_buffer.",
         "playback.",
     )
-    known = client_event_types() | server_event_types()
+    known = client_event_types() | server_event_types() | other_client_event_types(LiveClientEvent, DemoClientEvent)
     for text in (README, document("protocol"), document("interruption"), document("architecture"), document("audio")):
         named = {name for name in code(text) if re.fullmatch(EVENT_NAME, name) and name.startswith(families)}
         named -= {"response.metadata", "session.audio"}  # keys, not events
@@ -338,6 +365,14 @@ def test_every_example_event_is_accepted() -> None:
     assert len(examples) >= 4
     for example in [*examples, *re.findall(r'`(\{"type":"[^`]+\})`', README)]:
         parse(json.loads(example))
+
+
+@pytest.mark.parametrize(("protocol", "read"), [("live", parse_live), ("minicpmo", parse_demo)])
+def test_every_example_event_of_the_other_protocols_is_accepted(protocol: str, read: Callable[[Any], object]) -> None:
+    examples = re.findall(rf"```json {protocol}\n(.*?)```", document("protocol"), re.DOTALL)
+    assert len(examples) >= 2
+    for example in examples:
+        read(read_object(example))
 
 
 @pytest.mark.parametrize("row", table(document("protocol"), "parameter"), ids=lambda row: row[0])
@@ -360,7 +395,8 @@ def test_every_error_code_is_documented() -> None:
     sources = [*(ROOT / "realtime").rglob("*.py"), ROOT / "duplex" / "conversation.py", ROOT / "duplex" / "errors.py"]
     found = {c for path in sources for c in re.findall(r'code(?:: str)? ?= ?"([a-z_]+)"', path.read_text("utf-8"))}
     assert {"invalid_json", "invalid_value", "response_cancel_not_active"} <= found
-    documented = {name for row in table(section(document("protocol"), "## Errors"), "code") for name in code(row[0])}
+    tables = [section(document("protocol"), heading) for heading in ("## Errors", "## The MiniCPM-o demo's protocol")]
+    documented = {name for text in tables for row in table(text, "code") for name in code(row[0])}
     assert found <= documented
     for reason in BreakReason:
         assert f'"{reason}"' in document("protocol")
@@ -405,6 +441,9 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ("audio lane)", f"{LIMITS.audio_waiting_s:.0f} s"),
         ("ahead of real time", f"{LIMITS.lead_s * 1000:.0f} ms"),
         ("control lane)", f"{_default(Outbox.__init__, 'control_limit')} events"),
+        ("of a live stream until its moment", f"{steady.MOST_WAITING_S} s"),
+        ("of a live stream until their sound", f"{steady.MOST_TEXTS} texts"),
+        ("of a live session", f"{live.MOST_EVENTS} events"),
         ("into the socket", f"{LIMITS.send_s:.0f} s"),
         (
             "(`OutputTail`)",
@@ -432,6 +471,15 @@ def test_the_bound_of_the_queue_is_the_one_of_the_code(row: str, bound: str) -> 
     rows = [cells for cells in table(document("queues"), "what waits") if row in cells[0]]
     assert len(rows) == 1
     assert rows[0][1].startswith(bound)
+
+
+def test_the_numbers_of_the_other_protocols_are_those_of_the_code() -> None:
+    text = document("protocol")
+    assert f"pieces of {steady.TICK_MS} ms" in text
+    assert f"every {live.USAGE_EVERY_MS // 1000} s: `usage.seconds`" in text
+    assert f"a slice of {minicpmo.SHORTEST_SLICE_S} to {minicpmo.LONGEST_SLICE_S:.0f} s" in text
+    longest = minicpmo.LONGEST_SESSION_S
+    assert f"after {longest['audio']:.0f} s of `audio` or {longest['video']:.0f} s of `video`" in text
 
 
 def test_the_deadlines_the_documents_name_are_those_of_the_code() -> None:

@@ -1,11 +1,11 @@
 """What every dialect does: the client's frames to requests, our messages to its frames. One object a connection."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from duplex.messages import Request, ServerMessage
 
-__all__ = ["Dialect", "Frame", "SessionFacts"]
+__all__ = ["Dialect", "Frame", "Paced", "SessionFacts"]
 
 Frame = str | bytes
 """One WebSocket message: text or binary."""
@@ -46,4 +46,19 @@ class Dialect(Protocol):
     @property
     def closing(self) -> bool:
         """Has the client asked for the end of the session?"""
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A dialect that says things of its own accord, or at their time: somebody must keep asking it until it closes."""
+
+    closing: bool
+
+    def due_at(self) -> float:
+        """When `take` has something; minus infinity for now, infinity for nothing before the next message."""
+        ...
+
+    def take(self, now: float) -> list[Frame]:
+        """What is due, in order; nothing when nothing is. Ask again before waiting."""
         ...

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from duplex.tasks import beside, wait_at_most
+from duplex.tasks import beside, first_of, wait_at_most
 
 
 async def test_tasks_run_beside_the_body_and_end_with_it() -> None:
@@ -61,3 +61,28 @@ async def test_a_wait_ends_with_its_event_or_its_limit() -> None:
     assert not await wait_at_most(0.0, event)
     event.set()
     assert await wait_at_most(3600.0, event)
+
+
+async def test_the_first_to_return_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def returns() -> None:
+        await asyncio.sleep(0)
+
+    await first_of(slow=waits(), quick=returns())
+    assert ended == ["cancelled"]
+
+
+async def test_the_first_to_fail_ends_the_others_and_its_error_leaves_as_itself() -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        await first_of(slow=asyncio.Event().wait(), broken=fails())  # type: ignore[arg-type]

@@ -99,10 +99,10 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def peer(address: str, query: str = "", **options: Any) -> AsyncIterator[Peer]:
+async def peer(address: str, query: str = "", *, path: str = "/v1/realtime", **options: Any) -> AsyncIterator[Peer]:
     """Connect and read in the background."""
     options = {"max_size": None, "compression": None, "proxy": None, **options}
-    async with connect(f"ws://{address}/v1/realtime{query}", **options) as connection:
+    async with connect(f"ws://{address}{path}{query}", **options) as connection:
         client = Peer(connection)
         reading = asyncio.create_task(client.read())
         try:

@@ -1,12 +1,14 @@
 """The URL as a device writes it."""
 
+from dataclasses import replace
+
 import pytest
 
 from duplex.barge_in import BargeIn, evidence_for
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
 from duplex.errors import ClientError
-from realtime.options import parse_options
+from realtime.options import Protocol, parse_options
 
 DEFAULTS = ConversationSettings()
 
@@ -50,7 +52,8 @@ def test_everything_asked_for() -> None:
         ({"audio": "mp3"}, "audio"),
         ({"conversation": "chess"}, "conversation"),
         ({"barge_in": "rude"}, "barge_in"),
-        ({"mode": "video"}, "mode"),
+        ({"mode": "chess"}, "mode"),
+        ({"input_transcript": "words"}, "input_transcript"),
         ({"echo": "loud"}, "echo"),
         ({"ext": "yes please"}, "ext"),
     ],
@@ -59,3 +62,26 @@ def test_what_cannot_be_is_refused_by_name(query: dict[str, str], param: str) ->
     with pytest.raises(ClientError) as refused:
         parse_options(query, DEFAULTS)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize("protocol", [Protocol.LIVE, Protocol.MINICPMO])
+def test_protocols_of_duplex_models_have_duplex_conversations_unless_asked(protocol: Protocol) -> None:
+    simplex = replace(DEFAULTS, mode=Mode.SIMPLEX)
+    assert parse_options({}, simplex, protocol).settings.mode is Mode.DUPLEX
+    assert parse_options({"conversation": "simplex"}, simplex, protocol).settings.mode is Mode.SIMPLEX
+    assert parse_options({}, simplex).settings.mode is Mode.SIMPLEX
+
+
+def test_the_demo_has_rates_of_its_own_and_does_not_hold() -> None:
+    query = {"mode": "video", "input_rate": "48000", "output_rate": "8000", "ext": "1"}
+    options = parse_options(query, DEFAULTS, Protocol.MINICPMO)
+    assert (options.settings.input_rate_hz, options.settings.output_rate_hz) == (16_000, 24_000)
+    assert not options.settings.client_holds
+    assert options.demo_mode == "video"
+
+
+def test_the_live_stream_holds_by_itself() -> None:
+    options = parse_options({"input_transcript": "marks"}, DEFAULTS, Protocol.LIVE)
+    assert options.settings.client_holds
+    assert options.marks_speech
+    assert not parse_options({}, DEFAULTS, Protocol.LIVE).marks_speech
