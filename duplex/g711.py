@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["G711_RATE_HZ", "Law", "g711_to_pcm", "pcm_to_g711"]
+__all__ = ["G711_RATE_HZ", "Law", "compress", "expand"]
 
 G711_RATE_HZ = 8000
 
@@ -15,18 +15,18 @@ _BIAS, _MU_CLIP = 132, 32_635
 
 
 class Law(enum.StrEnum):
-    """The two companding laws, in the names OpenAI's protocols have for them."""
+    """The two companding laws, in RFC 3551's names."""
 
-    MU = "audio/pcmu"
-    A = "audio/pcma"
+    MU = "pcmu"
+    A = "pcma"
 
 
-def g711_to_pcm(sound: bytes, law: Law) -> bytes:
+def expand(sound: bytes, law: Law) -> bytes:
     """16-bit little-endian samples, one for each byte."""
     return bytes(_decoding(law)[np.frombuffer(sound, np.uint8)].tobytes())
 
 
-def pcm_to_g711(pcm: bytes, law: Law) -> bytes:
+def compress(pcm: bytes, law: Law) -> bytes:
     """One byte for each whole 16-bit little-endian sample."""
     return bytes(_encoding(law)[np.frombuffer(pcm, "<u2")].tobytes())
 

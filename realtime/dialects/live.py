@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from duplex.audio import PcmFormat
 from duplex.conversation_settings import ConversationSettings
 from duplex.errors import ClientStalled, InvalidAudio, InvalidEvent
-from duplex.g711 import G711_RATE_HZ, Law, g711_to_pcm, pcm_to_g711
+from duplex.g711 import G711_RATE_HZ, Law, compress, expand
 from duplex.messages import (
     AppendAudio,
     Configure,
@@ -123,7 +123,7 @@ class LiveDialect:
         return []
 
     def _append(self, sound: bytes) -> Request:
-        pcm = sound if self._law is None else g711_to_pcm(sound, self._law)
+        pcm = sound if self._law is None else expand(sound, self._law)
         PcmFormat(self._settings.input_rate_hz).samples(pcm)
         # Muted, the model hears silence: its clock must go on.
         return AppendAudio(bytes(len(pcm)) if self._muted else pcm)
@@ -139,7 +139,7 @@ class LiveDialect:
         self._session = wishes | self._session
         self._session["audio"] = {"format": {"type": chosen.type, "rate": rate_hz}, "output": {"voice": voice}}
         self._starting = event
-        self._law = None if chosen.type == "audio/pcm" else Law(chosen.type)
+        self._law = None if chosen.type == "audio/pcm" else Law(chosen.type.removeprefix("audio/"))
         self._settings = replace(self._settings, input_rate_hz=rate_hz, output_rate_hz=rate_hz)
         return Configure(self._settings)
 
@@ -210,7 +210,7 @@ class LiveDialect:
         for text in piece.texts:
             times = {"start_ms": text.start_ms, "end_ms": text.end_ms}
             frames.append(self._frame({"type": "session.output_transcript.delta", "delta": text.text, **times}))
-        sound = piece.pcm if self._law is None else pcm_to_g711(piece.pcm, self._law)
+        sound = piece.pcm if self._law is None else compress(piece.pcm, self._law)
         # The one event without a number of its own: the protocol gives it none, and there are so many.
         frames.append(_text({"type": "session.output_audio.delta", "delta": b64encode(sound).decode("ascii")}))
         if self._elapsed_ms - self._usage_told_ms >= USAGE_EVERY_MS:

@@ -46,7 +46,6 @@ _SAMPLE = np.dtype("<f4")
 _FULL_SCALE = 32_768.0
 _UNKNOWN = 0
 """The engine does not tell how full its context is; clients read the field all the same."""
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
 class MiniCPMODialect:
@@ -134,8 +133,8 @@ class MiniCPMODialect:
     def _delta(self, pcm: bytes, *, ends: bool = False) -> Frame:
         text = "".join(self._texts)
         self._texts.clear()
-        samples = np.frombuffer(pcm, "<i2").astype(_SAMPLE) / _FULL_SCALE
-        audio = b64encode(samples.astype(_SAMPLE).tobytes()).decode("ascii")
+        samples = np.multiply(np.frombuffer(pcm, "<i2"), 1 / _FULL_SCALE, dtype=_SAMPLE)
+        audio = b64encode(samples.tobytes()).decode("ascii")
         return _text("response.output_audio.delta", text=text, audio=audio, end_of_turn=ends, kv_cache_length=_UNKNOWN)
 
     def farewell(self, reason: str) -> list[Frame]:
@@ -176,7 +175,7 @@ def _slice_pcm(audio: str) -> bytes:
     """16-bit samples of a slice. Raises `InvalidAudio` for what is no slice of sound, using nothing of it."""
     # Both alphabets of base64 are in use among the demo's clients.
     try:
-        raw = decoded_audio(audio.translate(_STANDARD_ALPHABET))
+        raw = decoded_audio(audio.replace("-", "+").replace("_", "/"))
     except InvalidAudio:
         raise _unfit("it is not valid base64.") from None
     if len(raw) % _SAMPLE.itemsize:

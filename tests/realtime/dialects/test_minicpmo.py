@@ -370,7 +370,7 @@ SAID: list[ServerMessage] = [
 ]
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(frames(EVENTS), st.sampled_from(SAID), st.integers(0, 200)), max_size=25))
 def test_whatever_is_sent_only_known_events_come_back(acts: list[Any]) -> None:
     connection = Connection()

@@ -1,6 +1,6 @@
 """A stream without gaps, on a clock moved by hand."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.dialects.steady import MOST_TEXTS, MOST_WAITING_S, TICK_MS, Piece, SteadyStream
@@ -200,6 +200,7 @@ ACTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ACTS)
 def test_whatever_happens_it_runs_in_real_time_and_in_order(acts: list[tuple[str, int]]) -> None:
     player = Player()
