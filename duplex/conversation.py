@@ -16,7 +16,7 @@ from duplex.clock import ms_to_samples, samples_to_ms
 from duplex.conversation_settings import ConversationSettings
 from duplex.delivery import Delivery, Sounding
 from duplex.echo_canceller import EchoCanceller
-from duplex.effects import Decode, Effect, Flush, Prefill, Say
+from duplex.effects import Decode, Effect, Flush, Say
 from duplex.engine.base import (
     ENGINE_INPUT_RATE_HZ,
     EngineAudio,
@@ -33,6 +33,7 @@ from duplex.latency import TurnLatency
 from duplex.messages import (
     AcknowledgePlayback,
     AppendAudio,
+    Aside,
     BreakReason,
     CancelResponse,
     ClearInput,
@@ -42,24 +43,26 @@ from duplex.messages import (
     Configure,
     Configured,
     CreateResponse,
+    HearClip,
     InputCleared,
+    InputTimedOut,
     ModelListens,
     Request,
     ResponseCut,
     ResponseEnded,
     ResponseStarted,
     ServerMessage,
+    ShowPicture,
     SpeechStarted,
     SpeechStopped,
-    Warned,
 )
+from duplex.refusals import already_answering, nothing_to_cancel, nothing_to_commit
+from duplex.senses import CHUNK_SAMPLES, Senses
 from duplex.turns import TurnAction, TurnEvent, TurnMachine, TurnState
 from duplex.vad import GateEvent, GateMoment
+from duplex.waiting import Waiting
 
 __all__ = ["Conversation"]
-
-CHUNK_SAMPLES = ENGINE_INPUT_RATE_HZ
-"""The model's beat: it was trained to hear, and to decide, once a second."""
 
 
 class Conversation:
@@ -76,14 +79,13 @@ class Conversation:
         self._delivery = Delivery(settings)
         self._mic = microphone(settings, detector, self._delivery.far_end, canceller)
         self._chunks = Chunker(self._mic.recording, CHUNK_SAMPLES)
+        self._senses = Senses(self._chunks, settings.mode)
         self._turns = TurnMachine()
         self._latency = TurnLatency()
         self._announced = False
         self._due: Mapping[str, str] | None = None
         self._next_metadata: Mapping[str, str] = {}
-        self._heard_at = now
-        self._answer_until = now
-        self._broken_at = now
+        self._waiting = Waiting(settings, self._turns, self._mic.gate, now)
 
     @property
     def settings(self) -> ConversationSettings:
@@ -104,7 +106,7 @@ class Conversation:
     def receive_audio(self, pcm: bytes, now: float) -> list[Effect]:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
         events = self._mic.push(pcm, now)
-        self._heard_at = now
+        self._waiting.heard_at = now
         effects = [effect for event in events for effect in self._on_gate(event, now)]
         return effects + self._feed()
 
@@ -113,12 +115,23 @@ class Conversation:
         match request:
             case AppendAudio(pcm):
                 return self.receive_audio(pcm, now)
+            case HearClip() | ShowPicture():
+                return self._senses.perceive(request, self._settings.input_rate_hz)
             case Configure(settings):
                 return self._configure(settings, now)
             case CommitInput():
                 return self._commit(now)
             case ClearInput():
                 return self._clear()
+            case Aside():
+                return [Say(request)]
+            case _:
+                return self._receive_about_response(request, now)
+
+    def _receive_about_response(
+        self, request: CreateResponse | CancelResponse | ClearOutput | AcknowledgePlayback, now: float
+    ) -> list[Effect]:
+        match request:
             case CreateResponse(metadata):
                 return self._create_response(now, metadata)
             case CancelResponse():
@@ -139,7 +152,7 @@ class Conversation:
         if settings.detect_turns != self._settings.detect_turns:
             self._chunks.discard()
             self._announced = False
-        self._settings = settings
+        self._settings = self._waiting.settings = settings
         self._mic.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
         self._delivery.configure(settings)
         released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._interrupts else []
@@ -152,14 +165,11 @@ class Conversation:
             return [Say(Committed())]
         if self._settings.detect_turns and self._announced:
             return [effect for event in self._mic.gate.close() for effect in self._on_gate(event, now)]
-        if self._settings.detect_turns or self._chunks.waiting < ms_to_samples(100, ENGINE_INPUT_RATE_HZ):
-            raise InvalidEvent(
-                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio.",
-                code="input_audio_buffer_commit_empty",
-            )
-        lost = [Say(Warned("input_dropped", "The oldest input was dropped."))] if self._chunks.lost else []
+        if self._settings.detect_turns:
+            raise nothing_to_commit()
+        committed = self._senses.commit()
         self._latency.speech_ended_at = now
-        return [*lost, *self._hand_over()]
+        return [*committed, Say(Committed())]
 
     def _clear(self) -> list[Effect]:
         """Forget input that was not committed."""
@@ -174,22 +184,23 @@ class Conversation:
 
         A duplex model cannot be made to speak: it is given silence, so that it can decide to.
         """
-        if self._turns.responding:
-            raise InvalidEvent(
-                "Conversation already has an active response in progress.",
-                code="conversation_already_has_active_response",
-            )
+        # One that waits for a break to end counts too, unless it came of itself: then this request becomes its reason.
+        if self._turns.responding or self._due:
+            raise already_answering()
         if self._settings.mode is Mode.DUPLEX:
             self._next_metadata = dict(metadata)
             self._chunks.release()
-            self._answer_until = now + self._settings.answer_wait_s
+            self._waiting.answer_until = now + self._settings.answer_wait_s
             return []
         return self._answer(now, metadata)
 
     def _cancel_response(self, now: float) -> list[Effect]:
         """Silence the answer at the client's request. Raises `InvalidEvent` when there is none."""
+        if self._due is not None and not self._turns.audible:
+            self._due = None
+            return []
         if not self._turns.audible:
-            raise InvalidEvent("Cancellation failed: no active response found", code="response_cancel_not_active")
+            raise nothing_to_cancel()
         return self._break(BreakReason.CLIENT_CANCELLED, now)
 
     def close(self) -> None:
@@ -223,19 +234,22 @@ class Conversation:
 
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
-        earliest = min(self._silence_due(), self._played_out_due(), self._break_due())
+        earliest = self._waiting.earliest(announced=self._announced, played_out_at=self._delivery.played_out_at)
         return None if earliest == math.inf else earliest
 
     def receive_timeout(self, now: float) -> list[Effect]:
         """Time has passed. Raises `EngineStalled` when a break was not answered in time."""
         effects: list[Effect] = []
-        if now >= self._break_due():
+        if now >= self._waiting.break_due():
             raise EngineStalled(f"The engine is not silent {self._settings.break_deadline_s:.0f} s after a break.")
-        if now >= self._played_out_due():
+        if now >= self._waiting.played_out_due(self._delivery.played_out_at):
             effects += self._apply(TurnEvent.PLAYED_OUT, now)
+            self._waiting.idle_since = now
             effects += self._announce()
-        if now >= self._silence_due():
-            samples = int((now - self._heard_at) * self._mic.rate_hz)
+        if now >= self._waiting.idle_due():
+            effects += self._go_on(now)
+        if now >= self._waiting.silence_due(announced=self._announced):
+            samples = int((now - self._waiting.heard_at) * self._mic.rate_hz)
             effects += self.receive_audio(bytes(samples * SAMPLE_BYTES), now)
         return effects
 
@@ -248,7 +262,7 @@ class Conversation:
             case GateMoment.PAUSE:
                 # The model may as well hear it now, while more is waited for.
                 early = self._announced and self._settings.mode is Mode.SIMPLEX
-                return [Prefill(chunk) for chunk in self._chunks.take_early(event.at)] if early else []
+                return [*self._senses.early(event.at)] if early else []
             case GateMoment.LIKELY:
                 holds = self._interrupts and self._turns.audible and not self._turns.held
                 return self._apply(TurnEvent.HOLD, now) if holds else []
@@ -275,7 +289,7 @@ class Conversation:
             return []
         if self._turns.audible and not gate.confirmed:
             return []
-        self._announced = True
+        self._announced, self._waiting.idle_since = True, math.inf
         start = max(0, gate.started_at - ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ))
         if self._settings.mode is Mode.SIMPLEX:
             self._chunks.skip_to(start)
@@ -285,7 +299,7 @@ class Conversation:
         announced, self._announced = self._announced, False
         if self._settings.mode is Mode.DUPLEX and (announced or not self._settings.detect_turns):
             self._chunks.release()
-            self._answer_until = now + self._settings.answer_wait_s
+            self._waiting.answer_until = now + self._settings.answer_wait_s
         if not announced:
             return []
         self._latency.speech_ended_at = now - self._settings.vad.hangover_ms / 1000
@@ -293,21 +307,21 @@ class Conversation:
         if self._settings.mode is Mode.DUPLEX:
             # The model has heard it already, second by second.
             return [stopped, Say(Committed())]
-        return [stopped, *self._hand_over(event.at), *(self._answer(now, {}) if self._settings.create_response else [])]
+        return [stopped, *self._senses.rest(event.at), Say(Committed()), *self._answer_by_itself(now)]
 
     def _feed(self) -> list[Effect]:
         """Hand whole seconds to the engine as they come."""
         if self._settings.mode is Mode.SIMPLEX:
-            return [Prefill(chunk) for chunk in self._chunks.take_whole()] if self._announced else []
-        effects: list[Effect] = []
-        for chunk in self._chunks.take_whole():
-            effects.append(Prefill(chunk))
-            if not self._chunks.held:
-                effects.append(Decode())
-        return effects
+            return [*self._senses.whole()] if self._announced else []
+        return self._senses.beats(self._senses.whole())
 
-    def _hand_over(self, speech_end: int | None = None) -> list[Effect]:
-        return [*(Prefill(chunk) for chunk in self._chunks.take_rest(speech_end)), Say(Committed())]
+    def _go_on(self, now: float) -> list[Effect]:
+        """Nobody has spoken since the answer was played: the model hears the silence, and answers it."""
+        end_ms = samples_to_ms(self._mic.recording.end, ENGINE_INPUT_RATE_HZ)
+        start_ms = max(0, end_ms - round((now - self._waiting.idle_since) * 1000))
+        self._waiting.idle_since = math.inf
+        timed_out = Say(InputTimedOut(start_ms, end_ms))
+        return [timed_out, *self._senses.latest(), Say(Committed()), *self._answer_by_itself(now)]
 
     # --- the assistant's turn
 
@@ -319,7 +333,11 @@ class Conversation:
         self._due = None
         self._next_metadata = metadata
         self._latency.asked_at = now
-        return [*self._apply(TurnEvent.RESPONSE_STARTS, now), Decode()]
+        self._waiting.idle_since = math.inf
+        return [*self._apply(TurnEvent.RESPONSE_STARTS, now), *self._senses.pictures(), Decode()]
+
+    def _answer_by_itself(self, now: float) -> list[Effect]:
+        return self._answer(now, {}) if self._settings.create_response else []
 
     def _answer_due(self, now: float) -> list[Effect]:
         return [] if self._due is None else self._answer(now, self._due)
@@ -338,11 +356,7 @@ class Conversation:
         return opening + self._delivery.sound(output.pcm)
 
     def _on_ended(self, now: float) -> list[Effect]:
-        return [
-            *self._delivery.rest(),
-            *self._apply(TurnEvent.RESPONSE_ENDS, now),
-            *self._answer_due(now),
-        ]
+        return [*self._delivery.rest(), *self._apply(TurnEvent.RESPONSE_ENDS, now), *self._answer_due(now)]
 
     def _on_drained(self, now: float) -> list[Effect]:
         return [*self._apply(TurnEvent.ENGINE_DRAINED, now), *self._announce(), *self._answer_due(now)]
@@ -356,7 +370,7 @@ class Conversation:
         cut = ResponseCut(reason, heard_ms, self._latency.take(), heard_text)
         effects: list[Effect] = [Flush(), *announcement, Say(cut)]
         if interrupts:
-            self._broken_at = now
+            self._waiting.broken_at = now
             effects.append(interrupt(self._settings, self._chunks, reason, self._mic.gate.started_at))
         return effects
 
@@ -381,18 +395,3 @@ class Conversation:
             self._mic.gate.rearm()
         metadata, self._next_metadata = self._next_metadata, {}
         return self._delivery.speak(ResponseStarted(generation, metadata))
-
-    # --- times
-
-    def _silence_due(self) -> float:
-        """A microphone that stops sending must still end the speech, and must not stop a duplex model's beat."""
-        beat = self._settings.mode is Mode.DUPLEX and (self._turns.responding or self._heard_at < self._answer_until)
-        waits = beat or self._turns.held or (self._announced and self._settings.detect_turns)
-        return self._heard_at + self._settings.microphone_idle_s if waits else math.inf
-
-    def _played_out_due(self) -> float:
-        return self._delivery.played_out_at if self._turns.draining else math.inf
-
-    def _break_due(self) -> float:
-        breaking = self._turns.state is TurnState.BREAKING
-        return self._broken_at + self._settings.break_deadline_s if breaking else math.inf

@@ -31,6 +31,8 @@ class ConversationSettings:
     """False is push to talk: commit and response.create make the turns, and speech does not interrupt."""
     create_response: bool = True
     interrupt_response: bool = True
+    idle_timeout_ms: int | None = None
+    """Simplex: after an answer was played and nobody has spoken for so long, the model goes on by itself."""
     client_holds: bool = False
     """The client stops playing when a response is held; any other plays on what it was sent."""
     barge_in: BargeIn = BargeIn.BALANCED

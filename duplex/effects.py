@@ -41,9 +41,10 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """Let the engine hear `pcm` (16 kHz)."""
+    """Let the engine hear `pcm` (16 kHz) and see `image`, a whole JPEG or PNG. Either may be missing, not both."""
 
     pcm: bytes
+    image: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The microphone's way in: from the client's PCM to speech decisions and to what the model hears."""
 
 import math
+from collections.abc import Iterator
 
 from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording
 from duplex.conversation_settings import ConversationSettings
@@ -51,17 +52,18 @@ class Microphone:
             self.recording.append(rest)
         self._tune(rate_hz)
 
-    def push(self, pcm: bytes, now: float) -> list[GateEvent]:
+    def push(self, pcm: bytes, now: float) -> Iterator[GateEvent]:
         """Take whole samples at `rate_hz` that arrived at `now`, in seconds.
 
-        Raises `InvalidAudio`, using nothing, for half a sample.
+        Raises `InvalidAudio`, using nothing, for half a sample. The frames are judged as the events are taken: an
+        utterance may begin and end in one piece, and each event finds the gate as it was then.
         """
         self._format.samples(pcm)
         frames = self._framer.push(self._fast.push(pcm))
         heard = [(frame, SILENT_DBFS) for frame in frames] if self._ear is None else self._ear.hear(frames, now)
         clean = self._clean.push(pcm)
         self.recording.append(b"".join(frame for frame, _ in heard) if self._records_cleaned else clean)
-        return [event for frame, far_dbfs in heard for event in self.gate.push(frame, far_dbfs)]
+        return (event for frame, far_dbfs in heard for event in self.gate.push(frame, far_dbfs))
 
     @property
     def _records_cleaned(self) -> bool:
@@ -146,6 +148,10 @@ class Chunker:
     def seek(self, sample: int) -> None:
         """Continue at `sample`."""
         self._next = max(0, sample)
+
+    def rewind(self, samples: int) -> None:
+        """Continue so many samples before the end of what is recorded."""
+        self.seek(self._recording.end - samples)
 
     def skip_to(self, sample: int) -> None:
         """Continue at `sample`, but never take a sample twice."""

@@ -13,6 +13,7 @@ from duplex.conversation_settings import ConversationSettings
 __all__ = [
     "AcknowledgePlayback",
     "AppendAudio",
+    "Aside",
     "BreakReason",
     "CancelResponse",
     "ClearInput",
@@ -22,7 +23,9 @@ __all__ = [
     "Configure",
     "Configured",
     "CreateResponse",
+    "HearClip",
     "InputCleared",
+    "InputTimedOut",
     "ModelListens",
     "Refused",
     "Request",
@@ -34,6 +37,7 @@ __all__ = [
     "ResponseStarted",
     "ResponseText",
     "ServerMessage",
+    "ShowPicture",
     "SpeechStarted",
     "SpeechStopped",
     "Warned",
@@ -45,6 +49,20 @@ class AppendAudio:
     """Microphone audio: whole 16-bit mono samples at the session's input rate."""
 
     pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HearClip:
+    """Recorded sound that the model is to hear as it is, beside the microphone: same form, at most 30 s."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPicture:
+    """A whole JPEG or PNG that the model is to see with what it hears next."""
+
+    picture: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +107,18 @@ class AcknowledgePlayback:
     played_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A matter between a client and its dialect alone. The conversation hands it back, request and message in one, so
+    that the answer keeps its place among the other messages."""
+
+    content: object
+
+
 Request = (
     AppendAudio
+    | HearClip
+    | ShowPicture
     | Configure
     | CommitInput
     | ClearInput
@@ -98,6 +126,7 @@ Request = (
     | CancelResponse
     | ClearOutput
     | AcknowledgePlayback
+    | Aside
 )
 
 
@@ -130,6 +159,14 @@ class SpeechStopped:
 @dataclass(frozen=True, slots=True)
 class Committed:
     """What the user said is now the next input, and can no longer be cleared."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputTimedOut:
+    """Nobody has spoken from `start_ms` to `end_ms`, and the model is to go on by itself."""
+
+    start_ms: int
+    end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +255,7 @@ ServerMessage = (
     | SpeechStarted
     | SpeechStopped
     | Committed
+    | InputTimedOut
     | InputCleared
     | ModelListens
     | ResponseStarted
@@ -229,4 +267,5 @@ ServerMessage = (
     | ResponseCut
     | Warned
     | Refused
+    | Aside
 )

@@ -183,8 +183,8 @@ class DuplexSession:
             match command:
                 case None:
                     await _wait(self._feed_changed, float("inf"))
-                case Prefill(pcm):
-                    await self._engine.prefill(pcm)
+                case Prefill(pcm, image):
+                    await self._engine.prefill(pcm, image=image)
                 case Decode():
                     await self._engine.decode()
                 case Interrupt(forget):

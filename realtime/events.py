@@ -9,26 +9,33 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from duplex.errors import InvalidEvent
+from realtime.items import AnyItem, FunctionCallItem, FunctionCallOutputItem, Item, MessageItem
+from realtime.session_shape import MaxTokens
+from realtime.validation import refusal
 
 __all__ = [
     "AppendEvent",
-    "AudioFormat",
     "CancelEvent",
     "ClearEvent",
     "ClientEvent",
     "CloseEvent",
     "CommitEvent",
     "CreateEvent",
+    "CreateItemEvent",
+    "DeleteItemEvent",
     "HeartbeatEvent",
     "OutputClearEvent",
     "PlaybackAckEvent",
-    "SessionShape",
-    "TurnDetection",
+    "ResponseWish",
+    "RetrieveItemEvent",
+    "TruncateItemEvent",
     "UpdateEvent",
-    "invalid_event",
     "parse",
-    "parse_session",
 ]
+
+MetadataKey = Annotated[str, Field(max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
+_BY_TYPE = Field(discriminator="type")
 
 
 class _Event(BaseModel):
@@ -45,10 +52,11 @@ class UpdateEvent(_Event):
 
 
 class AppendEvent(_Event):
-    """`audio` is base64 of PCM in the session's input format."""
+    """`audio` is base64 of sound in the session's input format, `video_frames` of JPEGs seen meanwhile."""
 
     type: Literal["input_audio_buffer.append"]
     audio: str
+    video_frames: list[str] | None = None
 
 
 class CommitEvent(_Event):
@@ -63,17 +71,72 @@ class ClearEvent(_Event):
     type: Literal["input_audio_buffer.clear"]
 
 
-class _ResponseWish(BaseModel):
+class CreateItemEvent(_Event):
+    """`item` goes behind `previous_item_id`: the last one without it, the first place for "root"."""
+
+    type: Literal["conversation.item.create"]
+    previous_item_id: str | None = None
+    item: Item
+
+
+class RetrieveItemEvent(_Event):
+    """Show an item."""
+
+    type: Literal["conversation.item.retrieve"]
+    item_id: str
+
+
+class TruncateItemEvent(_Event):
+    """The user has heard only so much of an answer."""
+
+    type: Literal["conversation.item.truncate"]
+    item_id: str
+    content_index: Annotated[int, Field(ge=0)]
+    audio_end_ms: Annotated[int, Field(ge=0)]
+
+
+class DeleteItemEvent(_Event):
+    """Forget an item."""
+
+    type: Literal["conversation.item.delete"]
+    item_id: str
+
+
+class _Reference(BaseModel):
+    """An item that is in the conversation already."""
+
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    metadata: dict[str, str] | None = None
+    type: Literal["item_reference"]
+    id: str
+
+
+class ResponseWish(BaseModel):
+    """What an answer should be like. Of this the engine can honour the sound and pictures of `input`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] | None = None
+    input: list[Annotated[MessageItem | FunctionCallItem | FunctionCallOutputItem | _Reference, _BY_TYPE]] | None = None
+    instructions: str | None = None
+    conversation: str | None = None
+    output_modalities: list[Literal["text", "audio"]] | None = None
+    audio: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    max_output_tokens: MaxTokens | None = None
+
+    @property
+    def items(self) -> list[AnyItem]:
+        """Those of `input` that are new."""
+        return [item for item in self.input or [] if not isinstance(item, _Reference)]
 
 
 class CreateEvent(_Event):
     """Answer now."""
 
     type: Literal["response.create"]
-    response: _ResponseWish | None = None
+    response: ResponseWish | None = None
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -121,6 +184,10 @@ ClientEvent = Annotated[
     | ClearEvent
     | CreateEvent
     | CancelEvent
+    | CreateItemEvent
+    | RetrieveItemEvent
+    | TruncateItemEvent
+    | DeleteItemEvent
     | OutputClearEvent
     | PlaybackAckEvent
     | HeartbeatEvent
@@ -131,67 +198,6 @@ ClientEvent = Annotated[
 _CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
 
 
-class AudioFormat(BaseModel):
-    """16-bit PCM at a rate; other encodings are refused."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: Literal["audio/pcm"] = "audio/pcm"
-    rate: int = 24_000
-
-
-class TurnDetection(BaseModel):
-    """Silence windows of `semantic_vad` stand for its eagerness: the detector here is acoustic."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: Literal["server_vad", "semantic_vad"] = "server_vad"
-    prefix_padding_ms: Annotated[int, Field(ge=0, le=5000)] = 300
-    silence_duration_ms: Annotated[int, Field(ge=100, le=10_000)] = 600
-    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
-    create_response: bool = True
-    interrupt_response: bool = True
-    threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
-    barge_in: Literal["eager", "balanced", "calm"] | None = None
-    """None leaves it as it is."""
-    interrupt_min_ms: Annotated[int, Field(ge=60, le=5000)] | None = None
-
-    @property
-    def hangover_ms(self) -> int:
-        """How long silence must last before the turn is over."""
-        if self.type == "server_vad":
-            return self.silence_duration_ms
-        return {"low": 2000, "medium": 800, "auto": 800, "high": 400}[self.eagerness]
-
-
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    format: AudioFormat = AudioFormat()
-    turn_detection: TurnDetection | None = None
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    format: AudioFormat = AudioFormat()
-
-
-class _Audio(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    input: _Input = _Input()
-    output: _Output = _Output()
-
-
-class SessionShape(BaseModel):
-    """The part of a session that changes how we behave; the rest is kept and echoed."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    audio: _Audio = _Audio()
-
-
 def parse(event: object) -> ClientEvent:
     """Check one decoded JSON value. Raises `InvalidEvent` with OpenAI's code and the field's path."""
     if not isinstance(event, dict):
@@ -199,26 +205,4 @@ def parse(event: object) -> ClientEvent:
     try:
         return _CLIENT_EVENT.validate_python(event, strict=True)
     except ValidationError as error:
-        # The first element of a path is the event's own type, which the client knows.
-        raise invalid_event(error, skip=1) from None
-
-
-def parse_session(session: Mapping[str, Any]) -> SessionShape:
-    """Check a merged session. Raises `InvalidEvent` with the field's path below `session`."""
-    try:
-        return SessionShape.model_validate(session, strict=True)
-    except ValidationError as error:
-        raise invalid_event(error, prefix="session.") from None
-
-
-def invalid_event(error: ValidationError, *, skip: int = 0, prefix: str = "") -> InvalidEvent:
-    """The first thing that was wrong: OpenAI's code, and the field's path without its first `skip` elements."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        known = "it is missing" if first["type"] == "union_tag_not_found" else "it is not one this server knows"
-        return InvalidEvent(f"Invalid value for 'type': {known}.", param="type")
-    path = prefix + ".".join(str(part) for part in first["loc"][skip:])
-    if first["type"] == "missing":
-        return InvalidEvent(f"Missing required parameter: '{path}'.", code="missing_required_parameter", param=path)
-    code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
-    return InvalidEvent(f"Invalid value for '{path}': {first['msg']}.", code=code, param=path)
+        raise refusal(error, event) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from realtime.events import invalid_event
+from realtime.validation import refusal
 
 __all__ = [
     "CommentaryEvent",
@@ -144,4 +144,4 @@ def parse_live(event: dict[str, Any]) -> LiveClientEvent:
     try:
         return _CLIENT_EVENT.validate_python(event, strict=True)
     except ValidationError as error:
-        raise invalid_event(error, skip=1) from None
+        raise refusal(error, event) from None

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from duplex.errors import InvalidEvent
-from realtime.events import invalid_event
+from realtime.validation import refusal
 
 __all__ = ["CancelEvent", "DemoClientEvent", "SliceEvent", "StartEvent", "StopEvent", "parse_demo"]
 
@@ -62,7 +62,7 @@ def parse_demo(event: dict[str, Any]) -> DemoClientEvent:
     try:
         return _CLIENT_EVENT.validate_python(event, strict=True)
     except ValidationError as error:
-        refused = invalid_event(error, skip=1)
+        refused = refusal(error, event)
     if refused.param == "type":
         code = "unknown_event"
     else:

@@ -27,6 +27,7 @@ from duplex.engine.process import OutputTail
 from duplex.engine.restart import RestartLimits
 from duplex.messages import BreakReason
 from duplex.outbox import Outbox
+from duplex.pictures import MOST_PICTURES_WAITING
 from duplex.session import SessionLimits
 from duplex.turns import TABLE
 from http_compat import body, wav_timing
@@ -38,13 +39,17 @@ from http_compat.session_limits import SessionLimits as HttpSessionLimits
 from http_compat.sessions import _REMEMBERED_PEERS
 from realtime import endpoint
 from realtime.dialects import live, minicpmo, steady
+from realtime.dialects.conversation_items import LARGEST_ITEMS_BYTES, MOST_ITEMS
 from realtime.dialects.json_event import read_object
+from realtime.dialects.openai_beta import BETA_EVENTS
+from realtime.dialects.session_object import LARGEST_SESSION_BYTES
 from realtime.endpoint import CLOSE_CODES
 from realtime.events import ClientEvent, parse
 from realtime.live_events import LiveClientEvent, parse_live
 from realtime.minicpmo_events import DemoClientEvent, parse_demo
 from realtime.options import parse_options
 from tests.http_compat.node import Node, running_node
+from tests.realtime.wire import Wire
 from tests.speech import silence, speech
 from web import app, cli
 from web.options import OPTIONS
@@ -309,6 +314,7 @@ def server_event_types() -> set[str]:
     for kind in (kind for model in get_args(live) for kind in get_args(model.model_fields["type"].annotation)):
         found |= {f"{kind}d"} if kind.endswith("mute") else set()
         found |= {f"{kind}ed"} if kind.endswith(("instructions.append", "thinking.append")) else set()
+    found |= {name for name in BETA_EVENTS.values() if name}
     return found - {"realtime.item", "realtime.session", "audio/pcm"}
 
 
@@ -356,15 +362,17 @@ def test_every_event_the_documents_name_exists() -> None:
     known = client_event_types() | server_event_types() | other_client_event_types(LiveClientEvent, DemoClientEvent)
     for text in (README, document("protocol"), document("interruption"), document("architecture"), document("audio")):
         named = {name for name in code(text) if re.fullmatch(EVENT_NAME, name) and name.startswith(families)}
-        named -= {"response.metadata", "session.audio"}  # keys, not events
+        named -= {"response.metadata", "response.input", "session.audio"}  # keys, not events
         assert named <= known
 
 
 def test_every_example_event_is_accepted() -> None:
     examples = re.findall(r"```json\n(.*?)```", document("protocol"), re.DOTALL)
     assert len(examples) >= 4
+    wire = Wire(ConversationSettings(mode=Mode.SIMPLEX), extensions=True)
     for example in [*examples, *re.findall(r'`(\{"type":"[^`]+\})`', README)]:
         parse(json.loads(example))
+        assert "error" not in {event["type"] for event in wire.ask(json.loads(example))}, example
 
 
 @pytest.mark.parametrize(("protocol", "read"), [("live", parse_live), ("minicpmo", parse_demo)])
@@ -392,7 +400,7 @@ def test_every_parameter_of_the_code_is_documented() -> None:
 
 
 def test_every_error_code_is_documented() -> None:
-    sources = [*(ROOT / "realtime").rglob("*.py"), ROOT / "duplex" / "conversation.py", ROOT / "duplex" / "errors.py"]
+    sources = [*(ROOT / "realtime").rglob("*.py"), ROOT / "duplex" / "refusals.py", ROOT / "duplex" / "errors.py"]
     found = {c for path in sources for c in re.findall(r'code(?:: str)? ?= ?"([a-z_]+)"', path.read_text("utf-8"))}
     assert {"invalid_json", "invalid_value", "response_cancel_not_active"} <= found
     tables = [section(document("protocol"), heading) for heading in ("## Errors", "## The MiniCPM-o demo's protocol")]
@@ -451,6 +459,9 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ),
         ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
         ("(`read_body`)", f"{body.LARGEST_BODY_BYTES // 2**20} MiB; {body._READ_WITHIN_S:.0f} s to arrive"),
+        ("(`Pictures`)", f"{MOST_PICTURES_WAITING} pictures; 1 in duplex"),
+        ("(`ConversationItems`)", f"{MOST_ITEMS} items; {LARGEST_ITEMS_BYTES // 2**20} MiB"),
+        ("(`SessionObject`)", f"{LARGEST_SESSION_BYTES // 2**10} KiB"),
         ("(`Line`)", f"{HttpSessionLimits().waiting_requests} requests"),
         ("uploads being decoded", f"{_DECODES_AT_ONCE} uploads"),
         (

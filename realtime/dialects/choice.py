@@ -8,6 +8,7 @@ from realtime.dialects.base import Dialect, SessionFacts
 from realtime.dialects.live import LiveDialect
 from realtime.dialects.minicpmo import MiniCPMODialect
 from realtime.dialects.openai import OpenAIDialect
+from realtime.dialects.openai_beta import Names
 from realtime.options import ConnectionOptions, Protocol
 
 __all__ = ["LIVE_PATH", "REALTIME_PATH", "choose_protocol", "make_dialect", "refusal_code"]
@@ -47,8 +48,10 @@ def make_dialect(protocol: Protocol, facts: SessionFacts, options: ConnectionOpt
         case Protocol.MINICPMO:
             return MiniCPMODialect(facts, options.settings, mode=options.demo_mode)
         case Protocol.OPENAI | Protocol.OPENAI_BETA:
-            # The beta differs in names only.
-            return OpenAIDialect(facts, options.settings, extensions=options.extensions, binary=options.binary)
+            names = Names.BETA if protocol is Protocol.OPENAI_BETA else Names.GA
+            return OpenAIDialect(
+                facts, options.settings, extensions=options.extensions, binary=options.binary, names=names
+            )
     assert_never(protocol)
 
 

@@ -1,14 +1,13 @@
 """The first steps from a frame to an event, which every JSON dialect takes."""
 
-import binascii
 import json
 import math
 from typing import Any, NoReturn
 
-from duplex.errors import InvalidAudio, InvalidEvent
+from duplex.errors import InvalidEvent
 from realtime.dialects.base import Frame
 
-__all__ = ["decoded_audio", "read_object"]
+__all__ = ["read_object"]
 
 _DEEPEST = 64
 """Objects and arrays within each other; no event of any protocol comes near it."""
@@ -33,15 +32,6 @@ def read_object(frame: Frame) -> dict[str, Any]:
     if frame.count("{") + frame.count("[") > _DEEPEST and _is_deep(event):
         raise InvalidEvent(f"The event is nested deeper than {_DEEPEST} levels.", code="invalid_json")
     return event
-
-
-def decoded_audio(audio: str, param: str = "audio") -> bytes:
-    """The bytes of standard base64. Raises `InvalidAudio`, naming `param`, for what is none."""
-    try:
-        return binascii.a2b_base64(audio, strict_mode=True)
-    except ValueError:
-        # binascii.Error is one too, and so is what characters beyond ASCII raise.
-        raise InvalidAudio(f"'{param}' is not valid base64.", param=param) from None
 
 
 def _no_number(name: str) -> NoReturn:

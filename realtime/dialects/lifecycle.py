@@ -31,14 +31,19 @@ class ResponseLife:
     previous_item_id: str | None
     conversation_id: str
     voice: str
-    rate_hz: int
+    audio_format: Event
     metadata: Mapping[str, str]
     transcript: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All that was sent of the transcript."""
+        return "".join(self.transcript)
 
     def open(self) -> Iterator[Event]:
         """The events before the first piece of content."""
         yield {"type": "response.created", "response": self._response("in_progress", None, [])}
-        item = self._item("in_progress", with_content=False)
+        item = self.item("in_progress")
         yield {
             "type": "response.output_item.added",
             "response_id": self.response_id,
@@ -48,26 +53,21 @@ class ResponseLife:
         yield self._conversation_item("added", item)
         yield {"type": "response.content_part.added", **self._content_place(), "part": self._part("")}
 
-    def text(self, delta: str) -> Event:
+    def say(self, delta: str) -> Event:
         """A piece of the transcript."""
         self.transcript.append(delta)
         return {"type": "response.output_audio_transcript.delta", **self._content_place(), "delta": delta}
 
-    def audio(self, base64_pcm: str) -> Event:
-        """A piece of the sound."""
-        return {"type": "response.output_audio.delta", **self._content_place(), "delta": base64_pcm}
+    def sound(self) -> Event:
+        """A piece of the sound, still without its `delta`."""
+        return {"type": "response.output_audio.delta", **self._content_place()}
 
-    def close(
-        self, cut: BreakReason | None, latency_ms: Mapping[str, int], heard_text: str | None = None
-    ) -> Iterator[Event]:
+    def close(self, cut: BreakReason | None, latency_ms: Mapping[str, int], item: Event) -> Iterator[Event]:
         """The closing sequence: the same whether the response was completed (`cut` is None) or cut.
 
-        `heard_text` takes the place of all that was sent: what nobody heard was not said.
+        `item` is what remains of it: what nobody heard was not said.
         """
-        if heard_text is not None:
-            self.transcript = [heard_text]
-        text = "".join(self.transcript)
-        item = self._item("completed" if cut is None else "incomplete", with_content=True)
+        text = item["content"][0]["transcript"]
         yield {"type": "response.output_audio.done", **self._content_place()}
         yield {"type": "response.output_audio_transcript.done", **self._content_place(), "transcript": text}
         yield {"type": "response.content_part.done", **self._content_place(), "part": self._part(text)}
@@ -85,6 +85,18 @@ class ResponseLife:
             self.metadata = {**self.metadata, "omni_duplex.latency": latency}
         yield {"type": "response.done", "response": self._response(status, details, [item])}
 
+    def item(self, status: str, transcript: str | None = None) -> Event:
+        """The assistant's item; without content while there is no transcript."""
+        content = [] if transcript is None else [{"type": "output_audio", "transcript": transcript}]
+        return {
+            "id": self.item_id,
+            "object": "realtime.item",
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "content": content,
+        }
+
     def _response(self, status: str, details: Event | None, output: list[Event]) -> Event:
         return {
             "object": "realtime.response",
@@ -95,20 +107,9 @@ class ResponseLife:
             "conversation_id": self.conversation_id,
             "output_modalities": ["audio"],
             "max_output_tokens": "inf",
-            "audio": {"output": {"format": {"type": "audio/pcm", "rate": self.rate_hz}, "voice": self.voice}},
+            "audio": {"output": {"format": self.audio_format, "voice": self.voice}},
             "usage": None if status == "in_progress" else _NO_USAGE,
             "metadata": dict(self.metadata) or None,
-        }
-
-    def _item(self, status: str, *, with_content: bool) -> Event:
-        content = [{"type": "output_audio", "transcript": "".join(self.transcript)}] if with_content else []
-        return {
-            "id": self.item_id,
-            "object": "realtime.item",
-            "type": "message",
-            "status": status,
-            "role": "assistant",
-            "content": content,
         }
 
     def _conversation_item(self, what: str, item: Event) -> Event:

@@ -33,8 +33,9 @@ from duplex.messages import (
     Warned,
 )
 from realtime.dialects.base import Frame, SessionFacts
-from realtime.dialects.json_event import decoded_audio, read_object
+from realtime.dialects.json_event import read_object
 from realtime.dialects.steady import SteadyStream
+from realtime.items import decode_base64
 from realtime.live_events import (
     CommentaryEvent,
     ContextEvent,
@@ -99,7 +100,7 @@ class LiveDialect:
     def _request(self, event: LiveClientEvent) -> list[Request]:
         match event:
             case LiveAppendEvent(audio=audio):
-                return [self._append(decoded_audio(audio))]
+                return [self._append(decode_base64(audio, "audio"))]
             case StartEvent():
                 return [self._start(event)]
             case LiveCloseEvent(event_id=event_id):

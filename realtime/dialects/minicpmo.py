@@ -13,7 +13,7 @@ import numpy as np
 from duplex.clock import samples_to_s
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
-from duplex.errors import InvalidAudio, InvalidEvent
+from duplex.errors import ClientError, InvalidAudio, InvalidEvent
 from duplex.messages import (
     AppendAudio,
     BreakReason,
@@ -31,7 +31,8 @@ from duplex.messages import (
     ServerMessage,
 )
 from realtime.dialects.base import Frame, SessionFacts
-from realtime.dialects.json_event import decoded_audio, read_object
+from realtime.dialects.json_event import read_object
+from realtime.items import decode_base64, pictures
 from realtime.minicpmo_events import CancelEvent, DemoClientEvent, SliceEvent, StartEvent, StopEvent, parse_demo
 
 __all__ = ["LONGEST_SESSION_S", "LONGEST_SLICE_S", "SHORTEST_SLICE_S", "MiniCPMODialect"]
@@ -54,6 +55,7 @@ class MiniCPMODialect:
     def __init__(self, facts: SessionFacts, settings: ConversationSettings, *, mode: str) -> None:
         self._facts = facts
         self._settings = settings
+        self._mode = mode
         self._longest_s = LONGEST_SESSION_S[mode]
         self._began_at: float | None = None
         self._asked = self._created = False
@@ -93,13 +95,22 @@ class MiniCPMODialect:
     def _slice(self, event: SliceEvent) -> list[Request]:
         if not self._asked:
             raise InvalidEvent("Send session.update first.", code="not_ready", param="type")
-        append = AppendAudio(_slice_pcm(event.audio))
-        if event.video_frames and not self._told_blind:
-            self._told_blind = True
-            text = "The model is not shown pictures on this connection; the sound beside them was heard."
-            self._notices.append(_error("invalid_payload", text, "video_frames"))
+        # What is seen is seen with the sound beside it.
+        perceived = [*self._shown(event.video_frames or []), AppendAudio(_slice_pcm(event.audio))]
         # Made to listen, the model first has to stop: what it says is cut off, if it says anything.
-        return [ClearOutput(), append] if event.force_listen else [append]
+        return [ClearOutput(), *perceived] if event.force_listen else perceived
+
+    def _shown(self, frames: list[str]) -> list[Request]:
+        if self._mode == "video":
+            try:
+                return [*pictures(frames)]
+            except ClientError as error:
+                raise InvalidEvent(str(error), code="invalid_payload", param=error.param) from None
+        if frames and not self._told_blind:
+            self._told_blind = True
+            text = "Pictures are shown to the model with ?mode=video only; the sound beside them was heard."
+            self._notices.append(_error("invalid_payload", text, "video_frames"))
+        return []
 
     # --- server to client
 
@@ -175,7 +186,7 @@ def _slice_pcm(audio: str) -> bytes:
     """16-bit samples of a slice. Raises `InvalidAudio` for what is no slice of sound, using nothing of it."""
     # Both alphabets of base64 are in use among the demo's clients.
     try:
-        raw = decoded_audio(audio.replace("-", "+").replace("_", "/"))
+        raw = decode_base64(audio.replace("-", "+").replace("_", "/"), "audio")
     except InvalidAudio:
         raise _unfit("it is not valid base64.") from None
     if len(raw) % _SAMPLE.itemsize:

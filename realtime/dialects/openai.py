@@ -1,20 +1,23 @@
-"""OpenAI's Realtime protocol (GA): JSON events, base64 audio; with `binary`, raw PCM messages instead of base64.
+"""OpenAI's Realtime protocol: JSON events, base64 audio; with `binary`, raw messages of sound instead of base64.
 
+One machine in the words of the general availability, which are put into the older ones for clients that use those.
 A strict client never sees an event its own protocol does not know: extensions are sent only where they were asked for.
 """
 
-import binascii
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, assert_never
 
-from duplex.audio import PcmFormat
+from duplex.audio import SAMPLE_BYTES
+from duplex.clock import samples_to_s
 from duplex.conversation_settings import ConversationSettings
-from duplex.errors import InvalidAudio, InvalidEvent
+from duplex.errors import ClientError, InvalidEvent
 from duplex.messages import (
     AcknowledgePlayback,
     AppendAudio,
+    Aside,
+    BreakReason,
     CancelResponse,
     ClearInput,
     ClearOutput,
@@ -24,6 +27,7 @@ from duplex.messages import (
     Configured,
     CreateResponse,
     InputCleared,
+    InputTimedOut,
     ModelListens,
     Refused,
     Request,
@@ -40,8 +44,12 @@ from duplex.messages import (
     Warned,
 )
 from realtime.dialects.base import Frame, SessionFacts
+from realtime.dialects.conversation_items import Heard
+from realtime.dialects.item_events import ItemEvents, error_event
+from realtime.dialects.json_event import read_object
 from realtime.dialects.lifecycle import Event, ResponseLife
-from realtime.dialects.session_object import first_session, merge, settings_of
+from realtime.dialects.openai_beta import Names, beta_event, beta_param, ga_session, is_flat
+from realtime.dialects.session_object import SessionObject, demands_tools
 from realtime.events import (
     AppendEvent,
     CancelEvent,
@@ -50,36 +58,62 @@ from realtime.events import (
     CloseEvent,
     CommitEvent,
     CreateEvent,
+    CreateItemEvent,
+    DeleteItemEvent,
     HeartbeatEvent,
     OutputClearEvent,
     PlaybackAckEvent,
+    ResponseWish,
+    RetrieveItemEvent,
+    TruncateItemEvent,
     UpdateEvent,
     parse,
 )
+from realtime.items import decode_base64, perceived, pictures, speaks_only_text
 
 __all__ = ["OpenAIDialect"]
+
+_Notice = Refused | Warned | Configured | ModelListens | Aside
+_UserSide = SpeechStarted | SpeechStopped | InputTimedOut | Committed | InputCleared
+_Told = (
+    _Notice | _UserSide | ResponseStarted | ResponseText | ResponseEnded | ResponseCut | ResponseHeld | ResponseReleased
+)
+"""Every message but sound."""
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _REMEMBERED_RESPONSES = 8
 """Playback reports come late by less than a response or two."""
 
 
 class OpenAIDialect:
-    """One connection's protocol state. `binary` implies `extensions`."""
+    """One connection's protocol state. `binary` implies `extensions`.
+
+    A client that connected without naming its words chooses the older ones by a flat first `session.update`.
+    """
 
     def __init__(
-        self, facts: SessionFacts, settings: ConversationSettings, *, extensions: bool = False, binary: bool = False
+        self,
+        facts: SessionFacts,
+        settings: ConversationSettings,
+        *,
+        extensions: bool = False,
+        binary: bool = False,
+        names: Names = Names.GA,
     ) -> None:
         self._facts = facts
-        self._settings = settings
-        self._input_format = PcmFormat(settings.input_rate_hz)
         self._extensions = extensions or binary
         self._binary = binary
-        self._session = first_session(facts.session_id, facts.model, settings)
+        self._names = names
+        self._names_are_chosen = names is Names.BETA
+        self._session = SessionObject.begin(facts.session_id, facts.model, settings)
         self._events_sent = 0
-        self._items = 0
-        self._last_item_id: str | None = None
+        self._items_made = 0
+        self._items = ItemEvents(self._new_item_id)
         self._user_item_id: str | None = None
+        self._speech_item_id: str | None = None
         self._life: ResponseLife | None = None
+        self._sound_sent_s = 0.0
         self._last_response_id = ""
         self._generations: dict[str, int] = {}
         self.event_id: str | None = None
@@ -92,13 +126,16 @@ class OpenAIDialect:
         self.event_id = None
         if isinstance(frame, bytes):
             return self._decode_pcm(frame)
-        try:
-            event = json.loads(frame)
-        except (ValueError, RecursionError):
-            raise InvalidEvent("The message is not valid JSON.", code="invalid_json") from None
-        if isinstance(event, dict) and isinstance(event.get("event_id"), str):
+        event = read_object(frame)
+        if isinstance(event.get("event_id"), str):
             self.event_id = event["event_id"]
-        return self._request(parse(event))
+        try:
+            return self._requests(parse(event))
+        except ClientError as error:
+            if self._names is Names.GA or error.param is None:
+                raise
+            param = beta_param(error.param)
+            raise type(error)(str(error).replace(error.param, param), code=error.code, param=param) from None
 
     def _decode_pcm(self, frame: bytes) -> list[Request]:
         if not self._binary:
@@ -107,24 +144,61 @@ class OpenAIDialect:
                 "send input_audio_buffer.append with base64 audio instead.",
                 code="invalid_type",
             )
-        return [self._append(frame)]
+        return [AppendAudio(self._session.input.decode(frame))]
 
-    def _request(self, event: ClientEvent) -> list[Request]:
+    def _requests(self, event: ClientEvent) -> list[Request]:
         match event:
-            case AppendEvent(audio=audio):
-                return [self._append(_pcm(audio))]
+            case AppendEvent(audio=audio, video_frames=frames):
+                return [*pictures(frames or []), AppendAudio(self._decode_sound(audio, "audio"))]
             case UpdateEvent(session=update):
                 return [self._configure(update)]
             case CommitEvent():
                 return [CommitInput()]
             case ClearEvent():
                 return [ClearInput()]
-            case CreateEvent():
-                return [CreateResponse(event.metadata)]
-            case CancelEvent():
-                return [CancelResponse()]
+            case CreateEvent(response=wish):
+                return [*self._prepare(wish or ResponseWish()), CreateResponse(event.metadata)]
+            case CancelEvent(response_id=response_id):
+                return [self._cancel(response_id)]
+            case CreateItemEvent() | RetrieveItemEvent() | TruncateItemEvent() | DeleteItemEvent():
+                return self._ask_about_item(event)
             case _:
                 return self._extension(event)
+
+    def _ask_about_item(
+        self, event: CreateItemEvent | RetrieveItemEvent | TruncateItemEvent | DeleteItemEvent
+    ) -> list[Request]:
+        perceptible: list[Request] = []
+        if isinstance(event, CreateItemEvent):
+            perceptible = perceived(event.item, "item", self._decode_sound, self._session.input.rate_hz)
+        asked = self._items.ask(event, self.event_id)
+        if perceptible:
+            self._items.heard()
+        return [asked, *perceptible]
+
+    def _prepare(self, wish: ResponseWish) -> list[Request]:
+        """What the model is to hear and see before it answers. Raises `InvalidEvent` for an answer it cannot give."""
+        if demands_tools(wish.model_dump()) or self._session.demands_tools:
+            raise _unsupported("This engine cannot call tools, and 'tool_choice' leaves it no other answer.", "tools")
+        perceptible = [
+            request
+            for number, item in enumerate(wish.items)
+            for request in perceived(item, f"response.input[{number}]", self._decode_sound, self._session.input.rate_hz)
+        ]
+        written = any(map(speaks_only_text, wish.items)) or (self._items.awaits_text and not wish.items)
+        if written and not perceptible:
+            param = "response.input" if wish.items else "item.content"
+            raise _unsupported("This engine hears and sees, but cannot read: say it, or leave it to the user.", param)
+        return perceptible
+
+    def _cancel(self, response_id: str | None) -> Request:
+        if response_id is not None and response_id != self._last_response_id:
+            raise InvalidEvent(
+                f"Cancellation failed: '{response_id}' is not the active response.",
+                code="response_cancel_not_active",
+                param="response_id",
+            )
+        return CancelResponse()
 
     def _extension(self, event: OutputClearEvent | PlaybackAckEvent | HeartbeatEvent | CloseEvent) -> list[Request]:
         match event:
@@ -140,31 +214,31 @@ class OpenAIDialect:
                 return []
         assert_never(event)
 
-    def _append(self, pcm: bytes) -> Request:
+    def _decode_sound(self, text: str, param: str) -> bytes:
         # Checked before any of it is used, however the message is cut up later.
-        self._input_format.samples(pcm)
-        return AppendAudio(pcm)
+        return self._session.input.decode(decode_base64(text, param), param)
 
     def _configure(self, update: dict[str, Any]) -> Request:
-        merged = merge(self._session, update)
-        settings = settings_of(merged, self._settings)
-        # Merged only now: a refused update changes nothing.
-        self._session, self._settings = merged, settings
-        self._input_format = PcmFormat(settings.input_rate_hz)
-        return Configure(settings)
+        chosen, self._names_are_chosen = self._names_are_chosen, True
+        if not chosen and is_flat(update):
+            self._names = Names.BETA
+        if self._names is Names.BETA:
+            update = ga_session(update)
+        self._session = self._session.updated(update)
+        return Configure(self._session.settings)
 
     # --- server to client
 
     def greet(self) -> list[Frame]:
         """`session.created`, and for those who asked for extensions what the engine is."""
-        events: list[Event] = [{"type": "session.created", "session": self._session}]
+        events: list[Event] = [{"type": "session.created", "session": self._session.shown}]
         if self._extensions:
             events.append(
                 {
                     "type": "session.model_info",
                     "engine": self._facts.engine_kind,
                     "stand_in": self._facts.stand_in,
-                    "conversation": str(self._settings.mode),
+                    "conversation": str(self._session.settings.mode),
                     "ignored": ["instructions", "tools", "speed", "max_output_tokens", "transcription"],
                 }
             )
@@ -176,103 +250,98 @@ class OpenAIDialect:
 
     def encode(self, message: ServerMessage) -> list[Frame]:
         """See `Dialect.encode`."""
-        if isinstance(message, ResponseAudio) and self._binary:
-            return [message.pcm] if self._life else []
+        if isinstance(message, ResponseAudio):
+            return self._audio(message.pcm)
         return self._texts(self._events(message))
 
-    def _events(self, message: ServerMessage) -> Iterable[Event]:
+    def _events(self, message: _Told) -> Iterable[Event]:
         match message:
             case ResponseStarted():
                 return self._start(message)
             case ResponseText(text):
-                return [self._life.text(text)] if self._life else []
-            case ResponseAudio(pcm):
-                return self._audio(pcm)
+                return [self._life.say(text)] if self._life else []
             case ResponseEnded(latency_ms):
                 return self._end(None, latency_ms)
             case ResponseCut(reason, heard_ms, latency_ms, heard_text):
                 return [*self._cleared(heard_ms, heard_text), *self._end(reason, latency_ms, heard_text)]
             case ResponseHeld() | ResponseReleased():
                 return self._held(message)
-            case Refused() | Warned() | Configured() | ModelListens():
+            case Refused() | Warned() | Configured() | ModelListens() | Aside():
                 return self._notice(message)
             case _:
                 return self._user_side(message)
 
-    def _user_side(self, message: SpeechStarted | SpeechStopped | Committed | InputCleared) -> Iterator[Event]:
+    def _user_side(self, message: _UserSide) -> Iterator[Event]:
         match message:
             case SpeechStarted(at_ms):
-                item_id = self._user_item()
+                item_id = self._speech_item_id = self._user_item()
                 yield {"type": "input_audio_buffer.speech_started", "audio_start_ms": at_ms, "item_id": item_id}
             case SpeechStopped(at_ms):
-                item_id = self._user_item()
+                # A commit in the middle of it has given what comes a new item.
+                item_id, self._speech_item_id = self._speech_item_id or self._user_item(), None
                 yield {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": at_ms, "item_id": item_id}
+            case InputTimedOut(start_ms, end_ms):
+                place = {"audio_start_ms": start_ms, "audio_end_ms": end_ms, "item_id": self._user_item()}
+                yield {"type": "input_audio_buffer.timeout_triggered", **place}
             case Committed():
-                yield from self._commit()
+                item_id, self._user_item_id = self._user_item(), None
+                yield from self._items.put_user_audio(item_id)
             case InputCleared():
                 self._user_item_id = None
                 yield {"type": "input_audio_buffer.cleared"}
             case _:
                 assert_never(message)
 
-    def _notice(self, message: Refused | Warned | Configured | ModelListens) -> Iterator[Event]:
+    def _notice(self, message: _Notice) -> Iterator[Event]:
         match message:
             case Refused(code, text, param, event_id):
-                error = {
-                    "type": "invalid_request_error",
-                    "code": code,
-                    "message": text,
-                    "param": param,
-                    "event_id": event_id,
-                }
-                yield {"type": "error", "error": error}
+                yield error_event(code, text, param, event_id)
+            case Aside(content):
+                yield from self._items.answer(content)
             case Configured():
-                yield {"type": "session.updated", "session": self._session}
+                yield {"type": "session.updated", "session": self._session.shown}
             case Warned(code, text) if self._extensions:
                 yield {"type": "session.warning", "code": code, "message": text}
             case ModelListens() if self._extensions:
                 yield {"type": "response.listen"}
 
-    def _commit(self) -> Iterator[Event]:
-        item_id, previous = self._user_item(), self._last_item_id
-        self._user_item_id, self._last_item_id = None, item_id
-        item = {
-            "id": item_id,
-            "object": "realtime.item",
-            "type": "message",
-            "status": "completed",
-            "role": "user",
-            "content": [{"type": "input_audio", "transcript": None}],
-        }
-        yield {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": item_id}
-        yield {"type": "conversation.item.added", "previous_item_id": previous, "item": item}
-        yield {"type": "conversation.item.done", "previous_item_id": previous, "item": item}
-
     def _start(self, started: ResponseStarted) -> Iterator[Event]:
         response_id = f"resp_{self._facts.session_id}_{started.generation}"
-        item_id = self._new_item_id()
-        self._life = ResponseLife(
+        self._items.heard()
+        life = ResponseLife(
             response_id=response_id,
-            item_id=item_id,
-            previous_item_id=self._last_item_id,
+            item_id=self._new_item_id(),
+            previous_item_id=None,
             conversation_id=f"conv_{self._facts.session_id}",
-            voice=str(self._session["audio"]["output"].get("voice")),
-            rate_hz=self._settings.output_rate_hz,
+            voice=self._session.voice,
+            audio_format=self._session.output.described,
             metadata=started.metadata,
         )
-        self._last_item_id, self._last_response_id = item_id, response_id
+        life.previous_item_id = self._items.items.put(life.item("in_progress"))
+        self._life, self._sound_sent_s = life, 0.0
+        self._last_response_id = response_id
         self._generations[response_id] = started.generation
         while len(self._generations) > _REMEMBERED_RESPONSES:
             del self._generations[next(iter(self._generations))]
-        return self._life.open()
+        return life.open()
 
-    def _audio(self, pcm: bytes) -> list[Event]:
+    def _audio(self, pcm: bytes) -> list[Frame]:
         if self._life is None:
             return []
-        event = self._life.audio(b64encode(pcm).decode("ascii"))
+        if self._binary:
+            return [self._coded(pcm)]
+        event = self._life.sound()
         if self._extensions:
-            event["sample_rate_hz"] = self._settings.output_rate_hz
-        return [event]
+            event["sample_rate_hz"] = self._session.output.rate_hz
+        text = self._text(event)
+        assert text is not None
+        # Base64 needs no escaping, and an encoder that looks for what does takes longer than everything else.
+        return [f'{text[:-1]},"delta":"{b64encode(self._coded(pcm)).decode("ascii")}"}}']
+
+    def _coded(self, pcm: bytes) -> bytes:
+        """Sound that leaves, as it is written on the wire."""
+        self._sound_sent_s += samples_to_s(len(pcm) // SAMPLE_BYTES, self._session.output.rate_hz)
+        return self._session.output.encode(pcm)
 
     def _cleared(self, heard_ms: int, heard_text: str) -> list[Event]:
         if not self._extensions:
@@ -287,9 +356,15 @@ class OpenAIDialect:
             return [{"type": "output_audio_buffer.resumed", "response_id": self._last_response_id}]
         return [{"type": "output_audio_buffer.ducked", "response_id": self._last_response_id, "gain": 0.0}]
 
-    def _end(self, cut: Any, latency_ms: Any, heard_text: str | None = None) -> Iterable[Event]:
+    def _end(
+        self, cut: BreakReason | None, latency_ms: Mapping[str, int], heard_text: str | None = None
+    ) -> Iterable[Event]:
         life, self._life = self._life, None
-        return [] if life is None else life.close(cut, latency_ms, heard_text)
+        if life is None:
+            return []
+        said = Heard(life.text, self._sound_sent_s, complete=cut is None)
+        item = life.item("completed" if cut is None else "incomplete", life.text if heard_text is None else heard_text)
+        return life.close(cut, latency_ms, self._items.items.finish(item, said))
 
     def _user_item(self) -> str:
         if self._user_item_id is None:
@@ -297,22 +372,24 @@ class OpenAIDialect:
         return self._user_item_id
 
     def _new_item_id(self) -> str:
-        self._items += 1
-        return f"item_{self._facts.session_id}_{self._items}"
+        self._items_made += 1
+        return f"item_{self._facts.session_id}_{self._items_made}"
 
     def _texts(self, events: Iterable[Event]) -> list[Frame]:
-        frames: list[Frame] = []
-        for event in events:
-            self._events_sent += 1
-            event["event_id"] = f"event_{self._facts.session_id}_{self._events_sent}"
-            if self._extensions:
-                event["server_event_seq"] = self._events_sent
-            frames.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
-        return frames
+        return [text for text in map(self._text, events) if text is not None]
+
+    def _text(self, said: Event) -> str | None:
+        event = said if self._names is Names.GA else beta_event(said)
+        if event is None:
+            return None
+        # What has been said in one set of words cannot be followed by the other.
+        self._names_are_chosen |= event["type"].startswith(("response.", "conversation."))
+        self._events_sent += 1
+        event["event_id"] = f"event_{self._facts.session_id}_{self._events_sent}"
+        if self._extensions:
+            event["server_event_seq"] = self._events_sent
+        return _JSON.encode(event)
 
 
-def _pcm(audio: str) -> bytes:
-    try:
-        return binascii.a2b_base64(audio, strict_mode=True)
-    except (binascii.Error, ValueError):
-        raise InvalidAudio("'audio' is not valid base64.", param="audio") from None
+def _unsupported(message: str, param: str) -> InvalidEvent:
+    return InvalidEvent(message, code="unsupported_by_engine", param=param)

@@ -11,7 +11,7 @@ from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
-from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
+from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence, SpeechDetector
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
 from duplex.vad import VadSettings
@@ -49,9 +49,9 @@ class LoudIsSpeech:
 class Talk:
     """Drives one `Conversation` and keeps every effect."""
 
-    def __init__(self, settings: ConversationSettings) -> None:
+    def __init__(self, settings: ConversationSettings, detector: SpeechDetector | None = None) -> None:
         self.now = 100.0
-        self.conversation = Conversation(settings, LoudIsSpeech(), self.now)
+        self.conversation = Conversation(settings, detector or LoudIsSpeech(), self.now)
         self.effects: list[Effect] = []
 
     def hear(self, sample: bytes, seconds: float) -> list[Effect]:

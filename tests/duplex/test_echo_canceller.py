@@ -17,7 +17,7 @@ from duplex.evidence import SILENT_DBFS, Evidence
 from duplex.far_end import FarEnd
 from duplex.hearing import Ear, Microphone
 from duplex.messages import AppendAudio
-from duplex.vad import GateMoment, VadGate, VadSettings
+from duplex.vad import GateEvent, GateMoment, VadGate, VadSettings
 from tests.duplex.talk import LoudIsSpeech, duplex, heard
 
 FRAME = 320
@@ -44,7 +44,7 @@ def test_both_paths_of_a_microphone_are_cleaned_or_one(for_engine: bool) -> None
     microphone.push(bytes(2 * FRAME), 0.02)
     far_end.sent(ramp(16_000, start=1000), 0.02)
     echo = ramp(FRAME * 10, start=1000)
-    events = []
+    events: list[GateEvent] = []
     for number in range(10):
         events += microphone.push(echo[number * 640 : (number + 1) * 640], 0.04 + 0.02 * number)
     assert events == [], "nothing but the answer was in it"
@@ -70,9 +70,9 @@ def test_the_detector_is_told_how_loud_the_answer_is_in_each_frame() -> None:
 
     far_end = FarEnd(16_000)
     microphone = Microphone(16_000, VadGate(Noting(), VadSettings()), 160_000, Ear(far_end))
-    microphone.push(bytes(4 * FRAME), 0.04)
+    list(microphone.push(bytes(4 * FRAME), 0.04))
     far_end.sent(np.full(2 * FRAME, 3277, np.int16).tobytes(), 0.04)
-    microphone.push(bytes(8 * FRAME), 0.12)
+    list(microphone.push(bytes(8 * FRAME), 0.12))
     assert levels == pytest.approx([SILENT_DBFS, SILENT_DBFS, -20.0, -20.0, SILENT_DBFS, SILENT_DBFS], abs=0.1)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from duplex.errors import InvalidEvent
-from realtime.events import CreateEvent, PlaybackAckEvent, TurnDetection, parse, parse_session
+from realtime.events import CreateEvent, PlaybackAckEvent, parse
+from realtime.session_shape import TurnDetection, parse_session
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Which protocol, from nothing but how a client connects."""
 
+import json
+
 import pytest
 
 from duplex.conversation_settings import ConversationSettings
@@ -58,6 +60,15 @@ def test_the_dialect(protocol: Protocol, dialect: type) -> None:
     facts = SessionFacts("abc", "m", "parrot", stand_in=True)
     options = parse_options({"mode": "video"}, ConversationSettings(), protocol)
     assert type(make_dialect(protocol, facts, options, expires_at=1)) is dialect
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key"), [(Protocol.OPENAI, "audio"), (Protocol.OPENAI_BETA, "input_audio_format")]
+)
+def test_the_words(protocol: Protocol, key: str) -> None:
+    facts = SessionFacts("abc", "m", "parrot", stand_in=True)
+    (greeting,) = make_dialect(protocol, facts, parse_options({}, ConversationSettings()), expires_at=1).greet()
+    assert key in json.loads(greeting)["session"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplex.errors import InvalidAudio, InvalidEvent
-from realtime.dialects.json_event import decoded_audio, read_object
+from duplex.errors import InvalidEvent
+from realtime.dialects.json_event import read_object
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
@@ -57,11 +57,3 @@ def test_what_is_taken_can_be_sent_back(value: Any) -> None:
         return
     back = json.dumps(event, ensure_ascii=False, allow_nan=False).encode()
     assert json.loads(back) == event
-
-
-def test_audio_is_standard_base64() -> None:
-    assert decoded_audio("AQID") == b"\1\2\3"
-    for bad in ("AQI", "AQ=D", "A QID", "-_-_", "\u00e9", "AQ==AQ=="):
-        with pytest.raises(InvalidAudio) as refused:
-            decoded_audio(bad, "session.audio")
-        assert refused.value.param == "session.audio"

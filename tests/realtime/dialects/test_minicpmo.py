@@ -32,6 +32,7 @@ from duplex.messages import (
     ResponseStarted,
     ResponseText,
     ServerMessage,
+    ShowPicture,
     SpeechStarted,
     SpeechStopped,
     Warned,
@@ -39,6 +40,7 @@ from duplex.messages import (
 from realtime.dialects.base import Paced, SessionFacts
 from realtime.dialects.minicpmo import LONGEST_SESSION_S, LONGEST_SLICE_S, SHORTEST_SLICE_S, MiniCPMODialect
 from tests.realtime.grammar import frames, paths
+from tests.realtime.wire import PIXEL
 
 FACTS = SessionFacts("abc", "minicpm-o-4.5", "parrot", stand_in=True)
 SETTINGS = ConversationSettings(mode=Mode.DUPLEX, input_rate_hz=16_000)
@@ -212,8 +214,22 @@ def test_made_to_listen_it_is_silenced_before_it_hears() -> None:
     assert isinstance(heard, AppendAudio)
 
 
-def test_pictures_are_said_once_to_be_unseen_and_the_sound_is_heard() -> None:
-    connection = begun("video")
+def test_pictures_are_seen_with_the_sound_beside_them() -> None:
+    shown, heard = begun("video").send(append(video_frames=[PIXEL]))
+    assert shown == ShowPicture(base64.b64decode(PIXEL))
+    assert isinstance(heard, AppendAudio)
+    silenced, *_ = begun("video").send(append(video_frames=[PIXEL], force_listen=True))
+    assert silenced == ClearOutput()
+
+
+@pytest.mark.parametrize("frame", ["AAAA", "?", PIXEL[:60], "http://example.com/a.png"])
+def test_a_damaged_picture_is_refused_by_name(frame: str) -> None:
+    refused = refusal(begun("video"), append(video_frames=[PIXEL, frame]))
+    assert (refused.code, refused.param) == ("invalid_payload", "video_frames[1]")
+
+
+def test_where_there_are_no_pictures_that_is_said_once_and_the_sound_is_heard() -> None:
+    connection = begun("audio")
     for _ in range(3):
         (heard,) = connection.send(append(video_frames=["AAAA"]))
         assert isinstance(heard, AppendAudio)
@@ -325,7 +341,7 @@ def test_its_time_is_up(mode: str) -> None:
         ({"type": "input_audio_buffer.append", "audio": 7}, "invalid_payload", "audio"),
         (append(force_listen="yes"), "invalid_payload", "force_listen"),
         (append(video_frames="AAAA"), "invalid_payload", "video_frames"),
-        (append(video_frames=[1]), "invalid_payload", "video_frames.0"),
+        (append(video_frames=[1]), "invalid_payload", "video_frames[0]"),
         ({"type": "session.close", "reason": 1}, "invalid_payload", "reason"),
     ],
 )

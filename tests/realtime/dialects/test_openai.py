@@ -60,7 +60,7 @@ CLOSING = [
 ]
 
 
-def make(**variant: bool) -> OpenAIDialect:
+def make(**variant: Any) -> OpenAIDialect:
     return OpenAIDialect(FACTS, ConversationSettings(mode=Mode.SIMPLEX), **variant)
 
 
@@ -219,7 +219,7 @@ def test_notices() -> None:
         ({"type": "input_audio_buffer.clear"}, ClearInput()),
         ({"type": "response.create"}, CreateResponse({})),
         ({"type": "response.create", "response": {"metadata": {"a": "b"}}}, CreateResponse({"a": "b"})),
-        ({"type": "response.cancel", "response_id": "r"}, CancelResponse()),
+        ({"type": "response.cancel"}, CancelResponse()),
         ({"type": "output_audio_buffer.clear"}, ClearOutput()),
     ],
 )
