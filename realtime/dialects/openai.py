@@ -114,7 +114,7 @@ class OpenAIDialect:
         self._speech_item_id: str | None = None
         self._life: ResponseLife | None = None
         self._sound_sent_s = 0.0
-        self._last_response_id = ""
+        self._last_response_id = self._last_item_id = ""
         self._generations: dict[str, int] = {}
         self.event_id: str | None = None
         self.closing = False
@@ -263,6 +263,9 @@ class OpenAIDialect:
             case ResponseEnded(latency_ms):
                 return self._end(None, latency_ms)
             case ResponseCut(reason, heard_ms, latency_ms, heard_text):
+                if self._life is None:
+                    # All of it was sent, and what was not played yet is now dropped.
+                    self._items.items.truncate(self._last_item_id, heard_ms)
                 return [*self._cleared(heard_ms, heard_text), *self._end(reason, latency_ms, heard_text)]
             case ResponseHeld() | ResponseReleased():
                 return self._held(message)
@@ -319,7 +322,7 @@ class OpenAIDialect:
         )
         life.previous_item_id = self._items.items.put(life.item("in_progress"))
         self._life, self._sound_sent_s = life, 0.0
-        self._last_response_id = response_id
+        self._last_response_id, self._last_item_id = response_id, life.item_id
         self._generations[response_id] = started.generation
         while len(self._generations) > _REMEMBERED_RESPONSES:
             del self._generations[next(iter(self._generations))]

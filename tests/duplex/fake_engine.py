@@ -19,6 +19,7 @@ class FakeEngine:
         self.script = list(script)
         self.calls: list[str] = []
         self.heard = bytearray()
+        self.seen: list[bytes] = []
         self.sessions: list[EngineSession] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -36,6 +37,8 @@ class FakeEngine:
 
     async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         self.heard += pcm
+        if image is not None:
+            self.seen.append(image)
         await self._record("prefill")
 
     async def decode(self) -> None:

@@ -25,6 +25,7 @@ from realtime.access import Access
 from realtime.endpoint import CLOSE_CODES, EngineLease, RealtimeService, make_router
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD, LoudIsSpeech
+from tests.duplex.test_pictures import picture
 from tests.realtime.server import Peer, peer, serving
 from tests.realtime.strict import checked
 
@@ -171,6 +172,17 @@ async def test_a_noise_over_an_answer_holds_it_and_loses_no_byte() -> None:
         assert is_answer(client.sound, 1.0)
         held = client.received[client.received.index(ducked) : client.received.index(resumed)]
         assert not any(isinstance(message, bytes) for message in held)
+
+
+async def test_a_picture_beside_the_microphone_reaches_the_engine() -> None:
+    engine = FakeEngine(answer("Yes.", 0.1))
+    async with connected(Pool(engine), "?input_rate=16000") as client:
+        seen = picture("JPEG")
+        sound = {"type": "input_audio_buffer.append", "audio": base64.b64encode(LOUD * 16_000).decode()}
+        await client.send({**sound, "video_frames": [base64.b64encode(seen).decode()]})
+        await client.send({**sound, "audio": base64.b64encode(bytes(25_600)).decode()})
+        await client.until("response.done")
+        assert engine.seen == [seen]
 
 
 async def test_a_strict_client_hears_nothing_of_a_hold() -> None:

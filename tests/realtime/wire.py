@@ -10,12 +10,12 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.effects import Decode, Effect, Interrupt, Prefill, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineText, Mode
 from duplex.errors import ClientError
-from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
+from duplex.evidence import SpeechDetector
 from duplex.messages import AppendAudio, Refused, ServerMessage
 from realtime.dialects.base import SessionFacts
 from realtime.dialects.openai import OpenAIDialect
 from realtime.dialects.openai_beta import Names
-from tests.duplex.talk import VOICE, Talk
+from tests.duplex.talk import Talk
 
 __all__ = ["FACTS", "PIXEL", "Wire", "b64"]
 
@@ -29,18 +29,18 @@ def b64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-class AnythingIsSpeech:
-    """Votes for every frame that is not digital silence: cheaper than `LoudIsSpeech` where there is no resampler."""
-
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
-        return VOICE if frame.strip(b"\0") else NO_VOICE
-
-
 class Wire:
     """Everything the client receives is in `frames`, and parsed in `events`; the engine answers when it is told to."""
 
-    def __init__(self, settings: ConversationSettings, *, extensions: bool = False, names: Names = Names.GA) -> None:
-        self.talk = Talk(settings, AnythingIsSpeech())
+    def __init__(
+        self,
+        settings: ConversationSettings,
+        *,
+        extensions: bool = False,
+        names: Names = Names.GA,
+        detector: SpeechDetector | None = None,
+    ) -> None:
+        self.talk = Talk(settings, detector)
         self.dialect = OpenAIDialect(FACTS, settings, extensions=extensions, names=names)
         self.frames: list[str | bytes] = []
         self.prefills: list[Prefill] = []
