@@ -74,6 +74,13 @@ class Outbox:
             self._pacer.stood_still(max(0.0, now - self._held_at))
         self._held_at = None
 
+    def restart(self, now: float, replayed_s: float) -> None:
+        """The client was away and has played all it had; it has just got `replayed_s` of sound again, at once."""
+        self._pacer.reset()
+        self._pacer.sent(replayed_s, now)
+        if self._held_at is not None:
+            self._held_at = now
+
     def flush(self) -> None:
         """Drop everything that is no longer admitted; the client's queue is empty, so real time starts anew."""
         self._held_at = None

@@ -22,7 +22,16 @@ from duplex.effects import Decode, Effect, Flush, Hold, Interrupt, Prefill, Rele
 from duplex.engine.base import Engine
 from duplex.errors import ClientError, ClientStalled
 from duplex.feed import EngineFeed
-from duplex.messages import Configure, Refused, Request, ResponseCut, ResponseStarted, ServerMessage, Warned
+from duplex.messages import (
+    AcknowledgePlayback,
+    Configure,
+    Refused,
+    Request,
+    ResponseCut,
+    ResponseStarted,
+    ServerMessage,
+    Warned,
+)
 from duplex.outbox import Outbox
 from duplex.tasks import beside, wait_at_most
 
@@ -31,6 +40,7 @@ __all__ = ["DuplexSession", "SessionLimits"]
 log = logging.getLogger(__name__)
 
 Transmit = Callable[[ServerMessage], Awaitable[None]]
+"""Returns when the message has left. Raises `ClientStalled` when that takes longer than `SessionLimits.send_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +89,29 @@ class DuplexSession:
         self._outbox_drained = asyncio.Event()
         self._feed_changed = asyncio.Event()
         self._deadline_moved = asyncio.Event()
+        self._somebody_is_there = asyncio.Event()
+        self._somebody_is_there.set()
         self._timer_wakes_at = float("inf")
         self.numbers = SessionNumbers()
+
+    @property
+    def output_rate_hz(self) -> int:
+        """Rate of the sound that leaves."""
+        return self._conversation.settings.output_rate_hz
+
+    def admits(self, generation: int) -> bool:
+        """May something of this response still reach the client?"""
+        return self._conversation.admits(generation)
+
+    def pause(self) -> None:
+        """Nobody is there: from now on nothing leaves, and nothing is lost."""
+        self._somebody_is_there.clear()
+
+    def go_on(self, replayed_s: float, heard: AcknowledgePlayback) -> None:
+        """Somebody is there again, and has got so much sound once more: what was `heard` is the rest."""
+        self._outbox.restart(self._clock.now(), replayed_s)
+        self.receive(heard)
+        self._somebody_is_there.set()
 
     def receive(self, request: Request, event_id: str | None = None) -> None:
         """Take one request of the client. One that cannot be granted is answered with `Refused`."""
@@ -161,16 +192,13 @@ class DuplexSession:
 
     async def _write(self) -> None:
         while True:
+            await self._somebody_is_there.wait()
             now = self._clock.now()
             effect = self._outbox.take(now)
             if effect is None:
                 await _wait(self._outbox_changed, self._outbox.due_at() - now)
                 continue
-            try:
-                async with asyncio.timeout(self._limits.send_s):
-                    await self._transmit(effect.message)
-            except TimeoutError:
-                raise ClientStalled(f"The client has not read for {self._limits.send_s:.0f} s.") from None
+            await self._transmit(effect.message)
             if isinstance(effect, Speak):
                 self._conversation.receive_sent(effect.generation, effect.message, self._clock.now())
                 self._mind_deadline()

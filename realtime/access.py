@@ -31,6 +31,17 @@ class Access:
         if self.keys and not self._knows(_offered_key(headers, subprotocols)):
             raise NotAuthorised("This server needs a key: send 'Authorization: Bearer KEY'.", code="invalid_api_key")
 
+    def owner(self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), address: str = "") -> str:
+        """Who is there, as far as this server tells clients apart: by key, or by `address` where nobody needs one.
+
+        A short-lived key stands for the one that made it: a page that comes back has got another one meanwhile.
+        """
+        if not self.keys:
+            return f"address {address}"
+        key = _offered_key(headers, subprotocols)
+        made_by = self.client_secrets.owner(key) if self.client_secrets else None
+        return f"key {key}" if made_by is None else made_by
+
     def _check_origin(self, origin: str | None, host: str) -> None:
         """No `Origin` means no browser. The page's own host may connect; without keys only under a loopback name, or a
         foreign page could reach us through a host name of its own that resolves to this machine."""

@@ -45,33 +45,44 @@ def parse_wish(body: bytes) -> SecretWish:
         raise InvalidEvent(f"Invalid value for '{path or 'body'}': {first['msg']}.", param=path or None) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    ends: int
+    owner: str
+
+
 @dataclass(slots=True)
 class ClientSecrets:
     """The keys in force. `now` gives Unix seconds, because clients are told when a key ends."""
 
     now: Callable[[], float]
-    _ends: dict[bytes, int] = field(default_factory=dict)
+    _kept: dict[bytes, _Kept] = field(default_factory=dict)
 
-    def make(self, life_s: int) -> tuple[str, int]:
-        """A new key, and the Unix second from which on it is worth nothing."""
+    def make(self, life_s: int, owner: str = "") -> tuple[str, int]:
+        """A new key for `owner`, and the Unix second from which on it is worth nothing."""
         self._forget_ended()
-        if len(self._ends) >= MOST_SECRETS:
-            del self._ends[min(self._ends, key=self._ends.__getitem__)]
+        if len(self._kept) >= MOST_SECRETS:
+            del self._kept[min(self._kept, key=lambda key: self._kept[key].ends)]
         value, ends = _PREFIX + secrets.token_hex(16), int(self.now()) + life_s
-        self._ends[_hashed(value)] = ends
+        self._kept[_hashed(value)] = _Kept(ends, owner)
         return value, ends
 
     def knows(self, key: str) -> bool:
         """Is `key` one of ours, and still in force?"""
+        return self.owner(key) is not None
+
+    def owner(self, key: str) -> str | None:
+        """For whom `key` was made; None for one that is not ours or no longer in force."""
         self._forget_ended()
         wanted = _hashed(key)
         # As with real keys every one is compared: the answer's delay tells nothing.
-        return sum(hmac.compare_digest(wanted, known) for known in self._ends) > 0
+        owners = [kept.owner for known, kept in self._kept.items() if hmac.compare_digest(wanted, known)]
+        return owners[0] if owners else None
 
     def _forget_ended(self) -> None:
         now = self.now()
-        for key in [key for key, ends in self._ends.items() if ends <= now]:
-            del self._ends[key]
+        for key in [key for key, kept in self._kept.items() if kept.ends <= now]:
+            del self._kept[key]
 
 
 def _hashed(key: str) -> bytes:

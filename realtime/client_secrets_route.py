@@ -33,7 +33,7 @@ def make_secrets_router(access: Access, client_secrets: ClientSecrets) -> APIRou
                 "param": error.param,
             }
             return JSONResponse({"error": fault}, status)
-        value, ends = client_secrets.make(wish.expires_after.seconds)
+        value, ends = client_secrets.make(wish.expires_after.seconds, real_keys.owner(request.headers))
         return JSONResponse({"value": value, "expires_at": ends, "session": wish.session})
 
     return router

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -36,14 +36,16 @@ from duplex.errors import (
     OriginRefused,
     ShuttingDown,
 )
-from duplex.messages import AppendAudio, Request, ServerMessage
+from duplex.messages import ServerMessage
 from duplex.session import DuplexSession, SessionLimits
 from duplex.tasks import beside, first_of
 from realtime.access import Access
-from realtime.dialects.base import Dialect, Frame, SessionFacts
+from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, parse_options
 from realtime.pacing import Pacemaker
+from realtime.resume import parse_resume
+from realtime.seat import Arrival, Seat, Seats
 
 __all__ = ["CLOSE_CODES", "EngineLease", "RealtimeService", "make_router"]
 
@@ -76,9 +78,6 @@ _EARLY_BYTES = 1024 * 1024
 _NOMINAL_LIFE_S = 24 * 60 * 60
 """What clients are told who want to know when their session expires. None is ended for its age."""
 
-_BITE_BYTES = 64 * 1024
-"""A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
-
 
 @dataclass(frozen=True, slots=True)
 class EngineLease:
@@ -102,6 +101,8 @@ class RealtimeService:
     clock: Clock
     make_canceller: Callable[[], EchoCanceller] | None = None
     """For clients that do not cancel echo themselves; None where there is no canceller."""
+    seats: Seats = field(default_factory=Seats)
+    """The sessions that other sockets may go on with."""
 
 
 def make_router(service: RealtimeService) -> APIRouter:
@@ -132,19 +133,68 @@ class _Connection:
         try:
             self._service.access.check(self._socket.headers, self._offered)
             options = parse_options(self._socket.query_params, self._service.defaults, self._protocol)
-            async with self._service.lease() as leased:
-                await self._converse(leased, options)
+            peer = self._socket.client
+            owner = self._service.access.owner(self._socket.headers, self._offered, peer.host if peer else "")
+            if await self._goes_on(options, owner):
+                return
+            seat = Seat(
+                self._socket,
+                self._session_id,
+                self._service.clock,
+                send_s=self._service.limits.send_s,
+                grace_s=self._service.seats.grace_s,
+                key=options.session_key,
+            )
+            with self._service.seats.kept(seat, owner, options.session_key):
+                await self._begin(seat, options)
         except OmniDuplexError as error:
             await self._refuse(error)
         except WebSocketDisconnect:
             pass
 
-    async def _converse(self, leased: EngineLease, options: ConnectionOptions) -> None:
+    async def _goes_on(self, options: ConnectionOptions, owner: str) -> bool:
+        """Take another socket's place in its session, and return when that is over. False when there is none."""
+        arrival, seat = Arrival(self._socket, None), None
+        try:
+            if options.resume:
+                async with asyncio.timeout(self._service.limits.send_s):
+                    first = await self._next_frame()
+                if first is None:
+                    raise WebSocketDisconnect
+                request = parse_resume(first)
+                seat = self._service.seats.with_token(request.session_id, request.resume_token)
+                arrival.last_received = request.last_received_server_event_seq
+            elif options.session_key is not None:
+                seat = self._service.seats.with_key(owner, options.session_key)
+        except TimeoutError:
+            return False
+        except ClientError as error:
+            await self._explain(error)
+            return False
+        if seat is None:
+            return False
+        seat.take(arrival)
+        await arrival.left.wait()
+        if arrival.refusal is not None and options.resume:
+            await self._explain(arrival.refusal)
+        return arrival.refusal is None
+
+    async def _begin(self, seat: Seat, options: ConnectionOptions) -> None:
+        try:
+            async with self._service.lease() as leased:
+                await self._converse(seat, leased, options)
+        except OmniDuplexError as error:
+            # Whoever sits there now is told, and not the socket it began with.
+            if seat.socket is not None:
+                self._socket = seat.socket
+                await self._refuse(error)
+
+    async def _converse(self, seat: Seat, leased: EngineLease, options: ConnectionOptions) -> None:
         service = self._service
-        facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in)
+        facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in, seat.token)
         expires_at = int(time.time()) + _NOMINAL_LIFE_S
         dialect = make_dialect(self._protocol, facts, options, expires_at=expires_at)
-        pacemaker = Pacemaker(dialect, self._send, service.clock, service.limits.send_s)
+        pacemaker = Pacemaker(dialect, seat.say, service.clock)
         canceller = None
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
@@ -156,17 +206,19 @@ class _Connection:
         conversation = Conversation(options.settings, detector, service.clock.now(), canceller)
 
         async def transmit(message: ServerMessage) -> None:
-            await self._send(dialect.encode(message))
+            if not await seat.send(dialect.encode(message), message, session.output_rate_hz):
+                session.pause()
             pacemaker.nudge()
 
         async def talk() -> None:
-            await first_of(reader=self._read(early.frames, dialect, session, pacemaker), pacemaker=pacemaker.run())
+            attending = seat.attend(early.frames, dialect, session, understood=pacemaker.nudge)
+            await first_of(reader=attending, pacemaker=pacemaker.run())
 
         session = DuplexSession(leased.engine, conversation, transmit, service.clock, service.limits)
         log.info("session %s starts: %s on %s", self._session_id, options.settings.mode, leased.kind)
         started = service.clock.now()
         try:
-            await self._send(dialect.greet())
+            await seat.send(dialect.greet(), None, session.output_rate_hz)
             if early.dropped:
                 session.warn("input_dropped", "Input that came before the session was ready was dropped.")
             await session.run(talk)
@@ -179,9 +231,8 @@ class _Connection:
                 session.numbers.breaks,
                 session.numbers.input_dropped_s,
             )
-        if self._connected():
-            await self._send(dialect.farewell("client_closed"))
-            await self._socket.close(1000)
+        if seat.socket is not None:
+            await seat.close(dialect.farewell("client_closed"))
 
     async def _keep(self, early: "_EarlyFrames") -> None:
         """Read on while the engine gets ready: a socket that is not read answers no ping."""
@@ -191,20 +242,6 @@ class _Connection:
                 raise WebSocketDisconnect
             early.put(frame)
 
-    async def _read(
-        self, early: Iterable[Frame], dialect: Dialect, session: DuplexSession, pacemaker: Pacemaker
-    ) -> None:
-        """Never awaits the engine: a socket that is not read cannot hear a break."""
-        for frame in early:
-            await _understand(frame, dialect, session)
-            pacemaker.nudge()
-        while not dialect.closing:
-            next_frame = await self._next_frame()
-            if next_frame is None:
-                return
-            await _understand(next_frame, dialect, session)
-            pacemaker.nudge()
-
     async def _next_frame(self) -> Frame | None:
         """One message, or None when the client has gone."""
         message = await self._socket.receive()
@@ -213,12 +250,11 @@ class _Connection:
         text: str | None = message.get("text")
         return bytes(message["bytes"]) if text is None else text
 
-    async def _send(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            if isinstance(frame, bytes):
-                await self._socket.send_bytes(frame)
-            else:
-                await self._socket.send_text(frame)
+    async def _explain(self, error: ClientError) -> None:
+        """Say why something was refused without which the connection goes on."""
+        event = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
+        async with asyncio.timeout(self._service.limits.send_s):
+            await self._socket.send_json({"type": "error", "event_id": "event_refused", "error": event})
 
     async def _refuse(self, error: OmniDuplexError) -> None:
         log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
@@ -255,22 +291,3 @@ class _EarlyFrames:
             self.frames.append(frame)
         else:
             self.dropped = True
-
-
-async def _understand(frame: Frame, dialect: Dialect, session: DuplexSession) -> None:
-    try:
-        requests = dialect.decode(frame)
-    except ClientError as error:
-        session.refuse(error, dialect.event_id)
-        return
-    for request in requests:
-        await _receive(session, request, dialect.event_id)
-
-
-async def _receive(session: DuplexSession, request: Request, event_id: str | None) -> None:
-    if not isinstance(request, AppendAudio) or len(request.pcm) <= _BITE_BYTES:
-        session.receive(request, event_id)
-        return
-    for at in range(0, len(request.pcm), _BITE_BYTES):
-        session.receive(AppendAudio(request.pcm[at : at + _BITE_BYTES]), event_id)
-        await asyncio.sleep(0)

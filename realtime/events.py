@@ -23,10 +23,12 @@ __all__ = [
     "CreateEvent",
     "CreateItemEvent",
     "DeleteItemEvent",
+    "EventAckEvent",
     "HeartbeatEvent",
     "OutputClearEvent",
     "PlaybackAckEvent",
     "ResponseWish",
+    "ResumeEvent",
     "RetrieveItemEvent",
     "TruncateItemEvent",
     "UpdateEvent",
@@ -171,6 +173,22 @@ class HeartbeatEvent(_Event):
     type: Literal["session.heartbeat"]
 
 
+class ResumeEvent(_Event):
+    """Go on with a session another socket has lost; the first event on a connection with `resume=1`."""
+
+    type: Literal["session.resume"]
+    session_id: str
+    resume_token: str
+    last_received_server_event_seq: Annotated[int, Field(ge=0)] = 0
+
+
+class EventAckEvent(_Event):
+    """Everything up to this number was received."""
+
+    type: Literal["session.event_ack"]
+    server_event_seq: Annotated[int, Field(ge=0)]
+
+
 class CloseEvent(_Event):
     """End the session in an orderly way."""
 
@@ -191,6 +209,8 @@ ClientEvent = Annotated[
     | OutputClearEvent
     | PlaybackAckEvent
     | HeartbeatEvent
+    | ResumeEvent
+    | EventAckEvent
     | CloseEvent,
     Field(discriminator="type"),
 ]

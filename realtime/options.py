@@ -38,6 +38,10 @@ class ConnectionOptions:
     settings: ConversationSettings
     demo_mode: str = "audio"
     marks_speech: bool = False
+    resume: bool = False
+    """The first event will be session.resume."""
+    session_key: str | None = None
+    """By this name another socket of the same client may go on with the session."""
 
 
 def parse_options(
@@ -45,7 +49,8 @@ def parse_options(
 ) -> ConnectionOptions:
     """Read the query. Raises `InvalidEvent` or `InvalidAudio` naming the parameter; unknown parameters are ignored."""
     binary = _choice(query, "audio", {"binary": True, "base64": False}, default=False)
-    extensions = any(_choice(query, name, _SWITCH, default=False) for name in ("ext", "duplex"))
+    resume = _choice(query, "resume", _SWITCH, default=False)
+    extensions = resume or any(_choice(query, name, _SWITCH, default=False) for name in ("ext", "duplex"))
     modes = {str(mode): mode for mode in Mode}
     # The two are protocols of duplex models, whatever the server's own clients are used to.
     usual = Mode.DUPLEX if protocol in {Protocol.LIVE, Protocol.MINICPMO} else defaults.mode
@@ -64,6 +69,7 @@ def parse_options(
         settings = replace(
             settings, input_rate_hz=ENGINE_INPUT_RATE_HZ, output_rate_hz=ENGINE_OUTPUT_RATE_HZ, client_holds=False
         )
+    goes_on = protocol in {Protocol.OPENAI, Protocol.OPENAI_BETA}
     return ConnectionOptions(
         query.get("model", "minicpm-o-4.5"),
         binary,
@@ -71,8 +77,13 @@ def parse_options(
         settings,
         demo_mode=_choice(query, "mode", {"audio": "audio", "video": "video"}, default="audio"),
         marks_speech=_choice(query, "input_transcript", {"marks": True, "off": False}, default=False),
+        # What is paced by the clock is not kept for somebody who was away.
+        resume=resume and goes_on,
+        session_key=_session_key(query) if goes_on else None,
     )
 
+
+_LONGEST_KEY = 128
 
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
@@ -84,6 +95,13 @@ def _choice(query: Mapping[str, str], name: str, choices: Mapping[str, T], *, de
     if value not in choices:
         raise InvalidEvent(f"Invalid value for '{name}': use one of {', '.join(choices)}.", param=name)
     return choices[value]
+
+
+def _session_key(query: Mapping[str, str]) -> str | None:
+    key = query.get("session")
+    if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
+        raise InvalidEvent(f"'session' must be a name of 1 to {_LONGEST_KEY} characters.", param="session")
+    return key
 
 
 def _rate(query: Mapping[str, str], name: str, default: int) -> int:

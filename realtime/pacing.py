@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from duplex.clock import Clock
-from duplex.errors import ClientStalled
 from duplex.tasks import wait_at_most
 from realtime.dialects.base import Dialect, Frame, Paced
 
@@ -14,16 +13,13 @@ __all__ = ["Pacemaker"]
 class Pacemaker:
     """Sends what `dialect` has due, one batch at a time; nothing for a dialect that only answers.
 
-    `send_s` is how long a batch may take before the client counts as stalled.
+    `send` raises when its client has stalled.
     """
 
-    def __init__(
-        self, dialect: Dialect, send: Callable[[list[Frame]], Awaitable[None]], clock: Clock, send_s: float
-    ) -> None:
+    def __init__(self, dialect: Dialect, send: Callable[[list[Frame]], Awaitable[None]], clock: Clock) -> None:
         self._dialect = dialect if isinstance(dialect, Paced) else None
         self._send = send
         self._clock = clock
-        self._send_s = send_s
         self._changed = asyncio.Event()
 
     def nudge(self) -> None:
@@ -32,7 +28,7 @@ class Pacemaker:
             self._changed.set()
 
     async def run(self) -> None:
-        """Until the dialect closes. Raises `ClientStalled` when the client does not read."""
+        """Until the dialect closes."""
         dialect = self._dialect
         while dialect is None or not dialect.closing:
             now = self._clock.now()
@@ -40,11 +36,7 @@ class Pacemaker:
             if not frames:
                 await self._wait(dialect.due_at() - now if dialect else float("inf"))
                 continue
-            try:
-                async with asyncio.timeout(self._send_s):
-                    await self._send(frames)
-            except TimeoutError:
-                raise ClientStalled(f"The client has not read for {self._send_s:.0f} s.") from None
+            await self._send(frames)
 
     async def _wait(self, seconds: float) -> None:
         if seconds == float("inf"):

@@ -44,10 +44,11 @@ from realtime.dialects.json_event import read_object
 from realtime.dialects.openai_beta import BETA_EVENTS
 from realtime.dialects.session_object import LARGEST_SESSION_BYTES
 from realtime.endpoint import CLOSE_CODES
-from realtime.events import ClientEvent, parse
+from realtime.events import ClientEvent, ResumeEvent, parse
 from realtime.live_events import LiveClientEvent, parse_live
 from realtime.minicpmo_events import DemoClientEvent, parse_demo
 from realtime.options import parse_options
+from realtime.resume import Journal, parse_resume
 from tests.http_compat.node import Node, running_node
 from tests.realtime.wire import Wire
 from tests.speech import silence, speech
@@ -304,7 +305,7 @@ def other_client_event_types(*unions: object) -> set[str]:
 
 def server_event_types() -> set[str]:
     found: set[str] = set()
-    for path in (ROOT / "realtime" / "dialects").glob("*.py"):
+    for path in [*(ROOT / "realtime" / "dialects").glob("*.py"), ROOT / "realtime" / "resume.py"]:
         text = path.read_text(encoding="utf-8")
         found |= set(re.findall(rf'(?:"type": |_text\()"({EVENT_NAME}|error|info)"', text))
         for prefix in re.findall(r'"type": f"([a-z_.]+)\{what\}"', text):
@@ -371,7 +372,9 @@ def test_every_example_event_is_accepted() -> None:
     assert len(examples) >= 4
     wire = Wire(ConversationSettings(mode=Mode.SIMPLEX), extensions=True)
     for example in [*examples, *re.findall(r'`(\{"type":"[^`]+\})`', README)]:
-        parse(json.loads(example))
+        if isinstance(parse(json.loads(example)), ResumeEvent):
+            parse_resume(example)
+            continue
         assert "error" not in {event["type"] for event in wire.ask(json.loads(example))}, example
 
 
@@ -424,9 +427,11 @@ def test_the_table_of_turns_is_the_one_of_the_code() -> None:
     }
 
 
-def _default(function: object, name: str) -> object:
+def _default(function: object, name: str) -> int:
     defaults = getattr(function, "__kwdefaults__", None) or {}
-    return defaults[name]
+    default = defaults[name]
+    assert isinstance(default, int)
+    return default
 
 
 def _intake_s(mode: Mode) -> float:
@@ -453,6 +458,12 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ("of a live stream until their sound", f"{steady.MOST_TEXTS} texts"),
         ("of a live session", f"{live.MOST_EVENTS} events"),
         ("into the socket", f"{LIMITS.send_s:.0f} s"),
+        (
+            "(`Journal`)",
+            f"{_default(Journal.__init__, 'max_bytes') // 2**20} MiB; "
+            f"{_default(Journal.__init__, 'max_frames')} messages",
+        ),
+        ("(`Seats`)", f"{Settings().conversation.resume_grace_s:.0f} s (`--resume-grace`)"),
         (
             "(`OutputTail`)",
             f"{_default(OutputTail.__init__, 'lines')} lines of {_default(OutputTail.__init__, 'line_bytes')} bytes",

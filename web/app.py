@@ -33,6 +33,7 @@ from realtime.access import Access
 from realtime.client_secrets import ClientSecrets
 from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import EngineLease, RealtimeService, make_router
+from realtime.seat import Seats
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.engines import engine_spec, open_engines
@@ -65,12 +66,12 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(settings: Settings, pool: EnginePool, service: HttpService) -> FastAPI:
-    """Every route of the main port, over engines and HTTP sessions that somebody else keeps running."""
+def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats) -> FastAPI:
+    """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
     client_secrets = ClientSecrets(time.time)
     access = replace(_access(settings), client_secrets=client_secrets)
-    app.include_router(make_router(_realtime_service(settings, pool, service, access)))
+    app.include_router(make_router(_realtime_service(settings, pool, service, access, seats)))
     app.include_router(make_secrets_router(access, client_secrets))
     app.include_router(make_http_router(service))
     app.add_exception_handler(OmniDuplexError, refuse)
@@ -115,8 +116,14 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
         pool = await stack.enter_async_context(open_engines(spec, clock=clock))
         service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
-        app = PortSwitch(create_app(settings, pool, service), make_control_app(service), control_port)
-        server = _Server(_config(app, tls), before_shutdown=service.sessions.end_all)
+        seats = Seats(settings.conversation.resume_grace_s)
+        app = PortSwitch(create_app(settings, pool, service, seats), make_control_app(service), control_port)
+
+        def say_goodbye() -> None:
+            service.sessions.end_all()
+            seats.end_all()
+
+        server = _Server(_config(app, tls), before_shutdown=say_goodbye)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
@@ -128,7 +135,8 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Ends HTTP sessions when it is told to stop: streams would else hold it until it cuts them."""
+    """Ends HTTP sessions when it is told to stop, and calls whose client is away: they would else hold it until it
+    cuts them."""
 
     def __init__(self, config: uvicorn.Config, *, before_shutdown: Callable[[], None]) -> None:
         super().__init__(config)
@@ -189,7 +197,9 @@ def _access(settings: Settings) -> Access:
     return Access(keys, settings.server.allow_origins)
 
 
-def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService, access: Access) -> RealtimeService:
+def _realtime_service(
+    settings: Settings, pool: EnginePool, service: HttpService, access: Access, seats: Seats
+) -> RealtimeService:
     @contextlib.asynccontextmanager
     async def lease() -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
@@ -208,6 +218,7 @@ def _realtime_service(settings: Settings, pool: EnginePool, service: HttpService
         make_detector=_detector_maker(chosen.detector),
         make_canceller=_canceller_maker(chosen.aec),
         clock=MonotonicClock(),
+        seats=seats,
     )
 
 

@@ -226,6 +226,12 @@ def _add_conversation_flags(group: argparse._ArgumentGroup) -> None:
         metavar="webrtc|energy|silero",
         help="what tells speech from noise (webrtc)",
     )
+    add(
+        "--resume-grace",
+        dest="conversation.resume_grace_s",
+        metavar="S",
+        help="how long a client that lost its connection may take to come back (30)",
+    )
     add("--aec", dest="conversation.aec", metavar="auto|on|off", help="echo cancellation for clients without it (auto)")
 
 

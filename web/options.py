@@ -50,6 +50,7 @@ OPTIONS = (
     Option("conversation.detector", "--detector", ("OMNI_DUPLEX_DETECTOR",)),
     Option("conversation.aec", "--aec", ("OMNI_DUPLEX_AEC",)),
     Option("conversation.engine_hears_cleaned", None, ("OMNI_DUPLEX_ENGINE_HEARS_CLEANED",)),
+    Option("conversation.resume_grace_s", "--resume-grace", ("OMNI_DUPLEX_RESUME_GRACE",)),
     Option("conversation.lead_ms", None, ("OMNI_DUPLEX_LEAD_MS",)),
     Option("http.session_policy", "--session-policy", ("OMNI_DUPLEX_SESSION_POLICY",)),
     Option("http.wav_timing_log", "--wav-timing-log", ("OMNI_DUPLEX_WAV_TIMING_LOG",)),

@@ -148,6 +148,8 @@ class ConversationOptions(_Part):
     aec: Literal["auto", "on", "off"] = "auto"
     """Echo cancellation for clients that have none; `auto` where its package is installed."""
     engine_hears_cleaned: bool = True
+    resume_grace_s: Annotated[float, Field(ge=0, le=600)] = 30.0
+    """How long a client that lost its connection may take to come back to its conversation; 0 for not at all."""
 
 
 class HttpSettings(_Part):

@@ -19,6 +19,8 @@ class SessionFacts:
     model: str
     engine_kind: str
     stand_in: bool
+    resume_token: str = ""
+    """For clients with extensions: how to go on with the session after the socket is lost."""
 
 
 class Dialect(Protocol):
@@ -26,6 +28,9 @@ class Dialect(Protocol):
 
     event_id: str | None
     """The client's id of the event last decoded, for an error that refers to it."""
+
+    acknowledged: int | None
+    """The number up to which the client says, in the event last decoded, that it has received everything."""
 
     def greet(self) -> list[Frame]:
         """What the client hears first."""

@@ -82,6 +82,7 @@ class LiveDialect:
         self._waiting: deque[Frame] = deque()
         self._close_id: str | None = None
         self.event_id: str | None = None
+        self.acknowledged: int | None = None
         self.closing = False
 
     # --- client to server

@@ -64,6 +64,7 @@ class MiniCPMODialect:
         self._notices: list[Frame] = []
         self._reason = "stopped"
         self.event_id: str | None = None
+        self.acknowledged: int | None = None
         self.closing = False
 
     # --- client to server

@@ -45,6 +45,7 @@ from duplex.messages import (
 )
 from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.conversation_items import Heard
+from realtime.dialects.extension_events import cleared_event, held_event, model_info, resumed_too_late
 from realtime.dialects.item_events import ItemEvents, error_event
 from realtime.dialects.json_event import read_object
 from realtime.dialects.lifecycle import Event, ResponseLife
@@ -60,10 +61,12 @@ from realtime.events import (
     CreateEvent,
     CreateItemEvent,
     DeleteItemEvent,
+    EventAckEvent,
     HeartbeatEvent,
     OutputClearEvent,
     PlaybackAckEvent,
     ResponseWish,
+    ResumeEvent,
     RetrieveItemEvent,
     TruncateItemEvent,
     UpdateEvent,
@@ -117,13 +120,14 @@ class OpenAIDialect:
         self._last_response_id = self._last_item_id = ""
         self._generations: dict[str, int] = {}
         self.event_id: str | None = None
+        self.acknowledged: int | None = None
         self.closing = False
 
     # --- client to server
 
     def decode(self, frame: Frame) -> list[Request]:
         """See `Dialect.decode`."""
-        self.event_id = None
+        self.event_id = self.acknowledged = None
         if isinstance(frame, bytes):
             return self._decode_pcm(frame)
         event = read_object(frame)
@@ -200,7 +204,10 @@ class OpenAIDialect:
             )
         return CancelResponse()
 
-    def _extension(self, event: OutputClearEvent | PlaybackAckEvent | HeartbeatEvent | CloseEvent) -> list[Request]:
+    def _extension(
+        self,
+        event: OutputClearEvent | PlaybackAckEvent | HeartbeatEvent | ResumeEvent | EventAckEvent | CloseEvent,
+    ) -> list[Request]:
         match event:
             case OutputClearEvent():
                 return [ClearOutput()]
@@ -209,6 +216,11 @@ class OpenAIDialect:
                 return [] if generation is None else [AcknowledgePlayback(generation, played_ms)]
             case HeartbeatEvent():
                 return []
+            case EventAckEvent(server_event_seq=number):
+                self.acknowledged = number
+                return []
+            case ResumeEvent():
+                raise resumed_too_late()
             case CloseEvent():
                 self.closing = True
                 return []
@@ -231,17 +243,11 @@ class OpenAIDialect:
 
     def greet(self) -> list[Frame]:
         """`session.created`, and for those who asked for extensions what the engine is."""
-        events: list[Event] = [{"type": "session.created", "session": self._session.shown}]
+        created: Event = {"type": "session.created", "session": self._session.shown}
+        events = [created]
         if self._extensions:
-            events.append(
-                {
-                    "type": "session.model_info",
-                    "engine": self._facts.engine_kind,
-                    "stand_in": self._facts.stand_in,
-                    "conversation": str(self._session.settings.mode),
-                    "ignored": ["instructions", "tools", "speed", "max_output_tokens", "transcription"],
-                }
-            )
+            created["resume_token"] = self._facts.resume_token
+            events.append(model_info(self._facts, self._session.settings.mode))
         return self._texts(events)
 
     def farewell(self, reason: str) -> list[Frame]:
@@ -332,6 +338,8 @@ class OpenAIDialect:
         if self._life is None:
             return []
         if self._binary:
+            # It takes a number that it cannot carry, so that its client can say what it has received.
+            self._events_sent += 1
             return [self._coded(pcm)]
         event = self._life.sound()
         if self._extensions:
@@ -347,17 +355,10 @@ class OpenAIDialect:
         return self._session.output.encode(pcm)
 
     def _cleared(self, heard_ms: int, heard_text: str) -> list[Event]:
-        if not self._extensions:
-            return []
-        cleared = {"response_id": self._last_response_id, "audio_end_ms": heard_ms, "transcript": heard_text}
-        return [{"type": "output_audio_buffer.cleared", **cleared}]
+        return [cleared_event(self._last_response_id, heard_ms, heard_text)] if self._extensions else []
 
     def _held(self, message: ResponseHeld | ResponseReleased) -> list[Event]:
-        if not self._extensions:
-            return []
-        if isinstance(message, ResponseReleased):
-            return [{"type": "output_audio_buffer.resumed", "response_id": self._last_response_id}]
-        return [{"type": "output_audio_buffer.ducked", "response_id": self._last_response_id, "gain": 0.0}]
+        return [held_event(message, self._last_response_id)] if self._extensions else []
 
     def _end(
         self, cut: BreakReason | None, latency_ms: Mapping[str, int], heard_text: str | None = None

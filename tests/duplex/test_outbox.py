@@ -167,3 +167,24 @@ def test_whatever_is_held_and_released_arrives_once_and_in_order(steps: list[str
     box.release(now, client_waited=False)
     left += [message for tick in range(1000) for message in drain(box, now + tick / 100)]
     assert left == said
+
+
+def test_a_client_that_came_back_gets_a_new_lead_behind_what_it_was_sent_again() -> None:
+    box = outbox()
+    for _ in range(3):
+        box.speak(Speak(1, PIECE))
+    assert box.take(0.0) == box.take(0.0) == Speak(1, PIECE)
+    box.restart(50.0, replayed_s=1.0)
+    assert box.due_at() == pytest.approx(50.0 + 1.0 + 0.1 - 0.25)
+    box.restart(60.0, replayed_s=0.0)
+    assert box.take(60.0) == Speak(1, PIECE)
+
+
+def test_a_hold_outlasts_the_clients_absence() -> None:
+    box = outbox()
+    box.speak(Speak(1, PIECE))
+    box.hold(10.0)
+    box.restart(40.0, replayed_s=0.0)
+    assert box.take(40.0) is None
+    box.release(41.0, client_waited=True)
+    assert box.take(41.0) == Speak(1, PIECE)

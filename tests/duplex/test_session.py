@@ -11,6 +11,7 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import EngineIdle
 from duplex.errors import ClientStalled, EngineExited
 from duplex.messages import (
+    AcknowledgePlayback,
     AppendAudio,
     CancelResponse,
     CommitInput,
@@ -40,6 +41,7 @@ class Client:
         self.received: list[ServerMessage] = []
         self.reading = asyncio.Event()
         self.reading.set()
+        self.stalls = False
         self.hung_up = asyncio.Event()
         self._news = asyncio.Condition()
         clock = MonotonicClock()
@@ -54,6 +56,8 @@ class Client:
 
     async def _transmit(self, message: ServerMessage) -> None:
         await self.reading.wait()
+        if self.stalls:
+            raise ClientStalled("The client has not read for 10 s.")
         async with self._news:
             self.received.append(message)
             self._news.notify_all()
@@ -134,13 +138,31 @@ async def test_an_engine_that_dies_ends_the_session_with_its_error(where: str) -
 
 
 async def test_a_client_that_stops_reading_is_given_up() -> None:
-    client = Client(FakeEngine(answer("Hi", 5.0)), limits=SessionLimits(send_s=0.05))
-    client.reading.clear()
+    client = Client(FakeEngine(answer("Hi", 5.0)))
+    client.stalls = True
     running = asyncio.create_task(client.run())
     client.ask()
     with pytest.raises(ClientStalled):
         await running
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_nothing_leaves_while_nobody_is_there_and_nothing_is_lost() -> None:
+    engine = FakeEngine(answer("Yes.", 0.3))
+    client = Client(engine)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.run())
+        client.session.pause()
+        client.ask()
+        await engine.until("decode")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert client.session._outbox.audio_s == pytest.approx(0.3)
+        assert client.received == []
+        client.session.go_on(0.0, AcknowledgePlayback(0, 0))
+        await client.until(ResponseEnded)
+        client.hung_up.set()
+    assert is_answer(b"".join(m.pcm for m in client.received if isinstance(m, ResponseAudio)), 0.3)
 
 
 async def test_a_flood_of_bad_events_from_a_client_that_does_not_read_is_bounded() -> None:

@@ -90,6 +90,8 @@ WHOLE: tuple[dict[str, Any], ...] = (
     {"type": "output_audio_buffer.clear"},
     {"type": "playback.ack", "response_id": "r", "played_ms": 40},
     {"type": "session.heartbeat"},
+    {"type": "session.event_ack", "server_event_seq": 1},
+    {"type": "session.resume", "session_id": "s", "resume_token": "t", "last_received_server_event_seq": 1},
     {"type": "session.close"},
 )
 
@@ -209,6 +211,7 @@ def test_the_whole_event_is_granted_or_refused_for_its_meaning_alone(whole: dict
         "item_retrieve_invalid_item_id",
         "item_delete_invalid_item_id",
         "input_audio_buffer_commit_empty",
+        "invalid_session_resume",
     }
 
 

@@ -45,6 +45,20 @@ def test_beyond_the_bound_the_one_that_would_end_first_ends() -> None:
     assert all(store.knows(key) for key in (last, made[0], made[-1]))
 
 
+def test_a_page_is_whoever_made_its_key_however_often_it_gets_another() -> None:
+    wall = Wall()
+    store = ClientSecrets(wall)
+    access = Access(keys=("alpha", "beta"), client_secrets=store)
+    alpha = access.owner({"x-api-key": "alpha"})
+    assert alpha != access.owner({"x-api-key": "beta"})
+    for _ in range(2):
+        value, _ = store.make(60, alpha)
+        assert access.owner({}, ("realtime", KEY_SUBPROTOCOL + value)) == alpha
+    wall.at_s += 61
+    assert access.owner({"x-api-key": value}) != alpha
+    assert Access(client_secrets=store).owner({"x-api-key": value}, (), "10.0.0.1") == "address 10.0.0.1"
+
+
 def test_what_may_be_asked_for() -> None:
     assert parse_wish(b"").expires_after.seconds == 600
     wish = parse_wish(b'{"expires_after": {"anchor": "created_at", "seconds": 10}, "session": {"type": "realtime"}}')

@@ -60,6 +60,7 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"type": "output_audio_buffer.clear"},
     {"type": "playback.ack", "response_id": "resp_abc_1", "played_ms": 40},
     {"type": "session.heartbeat"},
+    {"type": "session.event_ack", "server_event_seq": 1},
 )
 
 FRAMES = tuple(map(json.dumps, GOOD))

@@ -80,6 +80,13 @@ def test_the_demo_has_rates_of_its_own_and_does_not_hold() -> None:
     assert options.demo_mode == "video"
 
 
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_only_openais_protocol_goes_on_after_a_lost_connection(protocol: Protocol) -> None:
+    goes_on = protocol in {Protocol.OPENAI, Protocol.OPENAI_BETA}
+    options = parse_options({"session": "kitchen", "resume": "1"}, DEFAULTS, protocol)
+    assert (options.session_key, options.resume) == (("kitchen", True) if goes_on else (None, False))
+
+
 def test_the_live_stream_holds_by_itself() -> None:
     options = parse_options({"input_transcript": "marks"}, DEFAULTS, Protocol.LIVE)
     assert options.settings.client_holds
