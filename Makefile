@@ -10,7 +10,9 @@ STAMPS := $(VENV)/stamps
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK_TOOLS := build/lock-tools
 COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	$(if $(UPGRADE),--upgrade) --extra build
+	$(if $(UPGRADE),--upgrade)
+NPM_LOCK = npm $(if $(UPGRADE),update,install) --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts \
+	--no-audit --no-fund --silent
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -18,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup run test bench bench-overlap lock clean tools moved
+.PHONY: help setup run test conformance bench bench-overlap lock clean tools moved
 
 # One step of `make test`: its name is printed before it runs, and again when it fails.
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
@@ -50,22 +52,29 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 	$(call step,page modules,$(PAGE_TESTS))
 	$(call step,tests,$(BIN)/python -m pytest)
 
+conformance: setup $(STAMPS)/dev $(LOCK_TOOLS)/bin/uv ## talk to a live server with the realtime clients people have; ARGS=--write keeps the table
+	@$(BIN)/python -m conformance $(ARGS)
+
 bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes about a minute
 	@$(BIN)/python -m bench
 
 bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes twenty minutes
 	@met=0; for part in overlap echo; do $(BIN)/python -m bench.$$part || met=1; done; exit $$met
 
-lock: ## write requirements/*.lock from pyproject.toml; UPGRADE=1 takes the newest versions
-	@test -x $(LOCK_TOOLS)/bin/uv || { $(PYTHON) -m venv --clear $(LOCK_TOOLS) && \
-		$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv; }
-	@$(COMPILE) --extra dev --extra aec pyproject.toml -o requirements/dev.lock
-	@$(COMPILE) -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+lock: $(LOCK_TOOLS)/bin/uv ## write all lock files, those of conformance/ too; UPGRADE=1 takes the newest versions
+	@$(COMPILE) --extra build --extra dev --extra aec pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --extra build -c requirements/dev.lock pyproject.toml -o requirements/run.lock
+	@for wanted in conformance/locks/*.in; do $(COMPILE) "$$wanted" -o "$${wanted%.in}.lock" || exit 1; done
+	@for wanted in conformance/locks/*/package.json; do $(NPM_LOCK) --prefix "$${wanted%/package.json}" || exit 1; done
 
 clean: ## remove .venv, caches and everything else that was made here
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 	@rm -rf *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(LOCK_TOOLS)/bin/uv:
+	@$(PYTHON) -m venv --clear $(LOCK_TOOLS) && \
+		$(LOCK_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -16,8 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("duplex", "realtime", "http_compat", "web")
-FOLDERS = (*PACKAGES, "tests", "bench", "docs", "requirements", ".ci")
-TARGETS = ("help", "setup", "run", "test", "bench", "lock", "clean")
+FOLDERS = (*PACKAGES, "tests", "bench", "conformance", "docs", "requirements", ".ci")
+TARGETS = ("help", "setup", "run", "test", "conformance", "bench", "lock", "clean")
 MOST_LINES = 400
 BINARY = {".png", ".wav", ".jpg", ".pyc"}
 

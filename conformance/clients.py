@@ -1,0 +1,49 @@
+"""Which clients are proven, and where their locks and scripts are."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = ["CLIENTS", "LOCKS", "Client", "Language"]
+
+_HERE = Path(__file__).parent
+LOCKS = _HERE / "locks"
+CALLERS = _HERE / "callers"
+
+
+class Language(StrEnum):
+    """What a client is written in, which decides how its environment is built."""
+
+    PYTHON = "Python"
+    NODE = "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One row of the table. `name` is the row's, and that of its lock and of its environment."""
+
+    name: str
+    language: Language
+    package: str
+    """As its registry spells it."""
+
+    @property
+    def lock(self) -> Path:
+        """The file that names every package of the environment with its hashes."""
+        folder = LOCKS / self.name
+        return LOCKS / f"{self.name}.lock" if self.language is Language.PYTHON else folder / "package-lock.json"
+
+    @property
+    def script(self) -> Path:
+        """What is run in that environment."""
+        suffix = ".py" if self.language is Language.PYTHON else ".mjs"
+        return CALLERS / f"{self.name.replace('-', '_')}{suffix}"
+
+
+CLIENTS = (
+    Client("openai-python", Language.PYTHON, "openai"),
+    Client("openai-agents", Language.PYTHON, "openai-agents"),
+    Client("livekit", Language.PYTHON, "livekit-plugins-openai"),
+    Client("pipecat", Language.PYTHON, "pipecat-ai"),
+    Client("agents-realtime", Language.NODE, "@openai/agents-realtime"),
+)
