@@ -26,7 +26,7 @@ MAKEFLAGS += --no-print-directory
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
 
 # Node prints five lines for each test that passes: they are shown when one does not.
-PAGE_TESTS = { out=$$(node --test tests/web/static/*.test.mjs 2>&1) || { echo "$$out"; false; }; } && \
+PAGE_TESTS = { out=$$(node --test tests/web/static/*.test.mjs tests/conformance/*.test.mjs 2>&1) || { echo "$$out"; false; }; } && \
 	echo "$$out" | grep -E "(tests|pass) [0-9]+$$"
 
 # Scripts in .venv name their own place, so a folder that was moved or copied installs itself again.

@@ -162,9 +162,11 @@ def test_make_runs_the_tests_last() -> None:
     )
 
 
-def test_the_page_modules_tests_are_found_by_their_pattern() -> None:
-    folder = ROOT / "tests" / "web" / "static"
-    assert sorted(folder.glob("*.test.mjs")) == sorted(folder.rglob("*.mjs")) != []
+@pytest.mark.parametrize("folder", ["web/static", "conformance"])
+def test_the_tests_of_page_modules_and_node_clients_are_found_by_their_pattern(folder: str) -> None:
+    tests = ROOT / "tests" / folder
+    assert sorted(tests.glob("*.test.mjs")) == sorted(tests.rglob("*.mjs")) != []
+    assert f"tests/{folder}/*.test.mjs" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """What the scripts share: which step follows what, and when it is over."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from conformance.callers.talk import Talk
 
+CASES = json.loads(Path(__file__).with_name("steps.json").read_text(encoding="utf-8"))
+"""Read by talk.test.mjs too."""
 PIECE = 960
 LOUD = b"\x00\x40" * 12_000
 QUIET = bytes(len(LOUD))
@@ -31,25 +36,11 @@ def take(talk: Talk, step: str) -> None:
             raise AssertionError(step)
 
 
-@pytest.mark.parametrize(
-    ("steps", "passed"),
-    [
-        (["connected"], ["connect"]),
-        (["connected", "connected"], ["connect"]),
-        (["heard 1"], []),
-        (["connected", "silence 1"], ["connect"]),
-        (["connected", "heard 1"], ["connect", "answer"]),
-        (["connected", "heard 1", "heard 2", "connected"], ["connect", "answer"]),
-        (["connected", "interrupted", "heard 1"], ["connect", "answer"]),
-        (["connected", "heard 1", "interrupted"], ["connect", "answer", "interrupt"]),
-        (["connected", "heard 1", "interrupted", "silence 2"], ["connect", "answer", "interrupt"]),
-        (["connected", "heard 1", "interrupted", "heard 2"], ["connect", "answer", "interrupt", "second turn"]),
-    ],
-)
-def test_steps_are_passed_in_order(steps: list[str], passed: list[str]) -> None:
-    talk = talk_after(*steps)
-    assert (talk.passed, talk.error) == (passed, None)
-    assert talk.over.is_set() == (len(passed) == 4)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ", ".join(case["steps"]))
+def test_steps_are_passed_in_order(case: dict[str, list[str]]) -> None:
+    talk = talk_after(*case["steps"])
+    assert (talk.passed, talk.error) == (case["passed"], None)
+    assert talk.over.is_set() == (len(case["passed"]) == 4)
 
 
 def test_an_answer_is_half_a_second_of_sound_in_any_pieces() -> None:
