@@ -20,18 +20,32 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One row of the table. `name` is the row's, and that of its lock and of its environment."""
+    """One row of the table. `name` is that of its script, and of its lock and environment if it has its own."""
 
     name: str
     language: Language
     package: str
     """As its registry spells it."""
+    speaks: str = ""
+    """What it speaks, if that is not OpenAI's Realtime protocol as it is now."""
+    shares: str = ""
+    """The name of another client whose lock and environment are used."""
+
+    @property
+    def environment(self) -> str:
+        """The name of what it is run in."""
+        return self.shares or self.name
+
+    @property
+    def title(self) -> str:
+        """How the table calls it."""
+        return f"{self.package} ({self.language}{', ' if self.speaks else ''}{self.speaks})"
 
     @property
     def lock(self) -> Path:
         """The file that names every package of the environment with its hashes."""
-        folder = LOCKS / self.name
-        return LOCKS / f"{self.name}.lock" if self.language is Language.PYTHON else folder / "package-lock.json"
+        folder = LOCKS / self.environment
+        return LOCKS / f"{self.environment}.lock" if self.language is Language.PYTHON else folder / "package-lock.json"
 
     @property
     def script(self) -> Path:
@@ -42,6 +56,7 @@ class Client:
 
 CLIENTS = (
     Client("openai-python", Language.PYTHON, "openai"),
+    Client("openai-python-beta", Language.PYTHON, "openai", speaks="beta", shares="openai-python"),
     Client("openai-agents", Language.PYTHON, "openai-agents"),
     Client("livekit", Language.PYTHON, "livekit-plugins-openai"),
     Client("pipecat", Language.PYTHON, "pipecat-ai"),

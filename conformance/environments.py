@@ -59,7 +59,7 @@ def command(client: Client) -> list[str]:
 
 
 def _folder(client: Client) -> Path:
-    return _BUILD / client.name
+    return _BUILD / client.environment
 
 
 def _run(words: list[str], folder: Path) -> None:

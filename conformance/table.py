@@ -85,9 +85,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
         f"| client | version | {' | '.join(STEPS)} |",
         "|---|---|" + "---|" * len(STEPS),
     ]
-    for row in outcomes:
-        name = f"{row.client.package} ({row.client.language})"
-        lines.append(f"| {name} | {row.version} | {' | '.join(_mark(step, row) for step in STEPS)} |")
+    lines += [
+        f"| {row.client.title} | {row.version} | {' | '.join(_mark(step, row) for step in STEPS)} |" for row in outcomes
+    ]
     return "\n".join(lines) + "\n"
 
 

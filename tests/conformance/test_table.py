@@ -15,6 +15,7 @@ from conformance.table import END, START, STEPS, Outcome, locked_version, outcom
 DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
 PYTHON = Client("some", Language.PYTHON, "some-client")
 NODE = Client("other", Language.NODE, "@scope/other")
+OLD = Client("some-old", Language.PYTHON, "some-client", speaks="beta", shares="some")
 ALL = {"passed": list(STEPS), "error": None}
 
 
@@ -50,12 +51,17 @@ def test_a_row_is_green_only_when_everything_went_well(passed: list[str], error:
 
 
 def test_the_table_shows_what_did_not_pass() -> None:
-    rows = [Outcome(PYTHON, "1.2", STEPS, None), Outcome(NODE, "3", STEPS[:2], "gone")]
+    rows = [
+        Outcome(PYTHON, "1.2", STEPS, None),
+        Outcome(NODE, "3", STEPS[:2], "gone"),
+        Outcome(OLD, "1.2", STEPS, None),
+    ]
     assert table(rows).splitlines() == [
         "| client | version | connect | answer | interrupt | second turn |",
         "|---|---|---|---|---|---|",
         "| some-client (Python) | 1.2 | yes | yes | yes | yes |",
         "| @scope/other (Node) | 3 | yes | yes | **no** | **no** |",
+        "| some-client (Python, beta) | 1.2 | yes | yes | yes | yes |",
     ]
 
 
@@ -82,18 +88,17 @@ def test_a_document_without_its_marks_is_refused(document: str) -> None:
 
 
 def test_the_document_shows_every_client_in_the_version_of_its_lock() -> None:
-    rows = re.findall(r"^\| (\S+) \((\w+)\) \| (\S+) \|", DOCUMENT.read_text("utf-8"), re.MULTILINE)
-    assert rows == [
-        (client.package, str(client.language), locked_version(client, client.lock.read_text("utf-8")))
-        for client in CLIENTS
-    ], "run make conformance ARGS=--write"
+    rows = re.findall(r"^\| (\S+ \([\w, ]+\)) \| (\d\S+) \|", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    assert rows == [(client.title, locked_version(client, client.lock.read_text("utf-8"))) for client in CLIENTS], (
+        "run make conformance ARGS=--write"
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_each_client_is_locked_to_the_hash(client: Client) -> None:
     lock = client.lock.read_text("utf-8")
     if client.language is Language.PYTHON:
-        wanted = (LOCKS / f"{client.name}.in").read_text("utf-8")
+        wanted = (LOCKS / f"{client.environment}.in").read_text("utf-8")
         assert wanted.startswith(client.package)
         packages = [text for text in lock.splitlines() if "==" in text and not text.lstrip().startswith("#")]
         assert packages
@@ -105,7 +110,7 @@ def test_each_client_is_locked_to_the_hash(client: Client) -> None:
 
 
 def test_nothing_is_locked_or_written_for_a_client_that_is_not_run() -> None:
-    assert {path.stem for path in LOCKS.iterdir()} == {client.name for client in CLIENTS}
+    assert {path.stem for path in LOCKS.iterdir()} == {client.environment for client in CLIENTS}
     scripts = {client.script for client in CLIENTS}
     helpers = {"__init__.py", "talk.py", "talk.mjs"}
     beside = {path for path in next(iter(scripts)).parent.iterdir() if path.is_file()}
