@@ -151,6 +151,7 @@ class Seat:
             self._arrival.refusal = _gone()
             self._arrival.left.set()
         self._arrival = arrival
+        self._wanted = True
         self._interrupt_sending()
         self._news.set()
 

@@ -382,10 +382,11 @@ class FullSocket:
         await asyncio.Event().wait()
 
 
-async def test_a_message_that_hung_in_the_last_socket_does_not_silence_the_next() -> None:
-    """The session is told that nobody is there only while nobody is."""
+@pytest.mark.parametrize("key", ["k", None])
+async def test_a_message_that_hung_in_the_last_socket_does_not_silence_the_next(key: str | None) -> None:
+    """The session is told that nobody is there only while nobody is, also by a client that never acknowledged."""
     last, following = FullSocket(), FullSocket()
-    seat = Seat(cast("WebSocket", last), "s", MonotonicClock(), send_s=600.0, grace_s=20.0, key="k")
+    seat = Seat(cast("WebSocket", last), "s", MonotonicClock(), send_s=600.0, grace_s=20.0, key=key)
     sending = asyncio.create_task(seat.send(["{}"], None, 24_000))
     await last.asked.wait()
     seat.take(Arrival(cast("WebSocket", following), None))
