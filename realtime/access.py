@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from duplex.errors import NotAuthorised, OriginRefused
@@ -41,6 +42,10 @@ class Access:
         key = _offered_key(headers, subprotocols)
         made_by = self.client_secrets.owner(key) if self.client_secrets else None
         return f"key {key}" if made_by is None else made_by
+
+    def session(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Mapping[str, Any]:
+        """What whoever made the key wants its sessions to begin with, as a `session.update` would say it."""
+        return self.client_secrets.session(_offered_key(headers, subprotocols)) if self.client_secrets else {}
 
     def _check_origin(self, origin: str | None, host: str) -> None:
         """No `Origin` means no browser. The page's own host may connect; without keys only under a loopback name, or a

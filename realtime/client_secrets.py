@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ class _ExpiresAfter(BaseModel):
 
 
 class SecretWish(BaseModel):
-    """What is asked for: a life of 10 to 7200 s, 600 by default, and a session, which is echoed."""
+    """What is asked for: a life of 10 to 7200 s, 600 by default, and the session that the key is to begin with."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -49,6 +49,7 @@ def parse_wish(body: bytes) -> SecretWish:
 class _Kept:
     ends: int
     owner: str
+    session: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -58,13 +59,16 @@ class ClientSecrets:
     now: Callable[[], float]
     _kept: dict[bytes, _Kept] = field(default_factory=dict)
 
-    def make(self, life_s: int, owner: str = "") -> tuple[str, int]:
-        """A new key for `owner`, and the Unix second from which on it is worth nothing."""
+    def make(self, life_s: int, owner: str = "", session: Mapping[str, Any] | None = None) -> tuple[str, int]:
+        """A new key for `owner`, and the Unix second from which on it is worth nothing.
+
+        `session` is what its connections begin with, as a `session.update` would say it.
+        """
         self._forget_ended()
         if len(self._kept) >= MOST_SECRETS:
             del self._kept[min(self._kept, key=lambda key: self._kept[key].ends)]
         value, ends = _PREFIX + secrets.token_hex(16), int(self.now()) + life_s
-        self._kept[_hashed(value)] = _Kept(ends, owner)
+        self._kept[_hashed(value)] = _Kept(ends, owner, session or {})
         return value, ends
 
     def knows(self, key: str) -> bool:
@@ -73,11 +77,20 @@ class ClientSecrets:
 
     def owner(self, key: str) -> str | None:
         """For whom `key` was made; None for one that is not ours or no longer in force."""
+        kept = self._find(key)
+        return kept.owner if kept else None
+
+    def session(self, key: str) -> Mapping[str, Any]:
+        """What a connection with `key` begins with; nothing special for one that is not ours."""
+        kept = self._find(key)
+        return kept.session if kept else {}
+
+    def _find(self, key: str) -> _Kept | None:
         self._forget_ended()
         wanted = _hashed(key)
         # As with real keys every one is compared: the answer's delay tells nothing.
-        owners = [kept.owner for known, kept in self._kept.items() if hmac.compare_digest(wanted, known)]
-        return owners[0] if owners else None
+        found = [kept for known, kept in self._kept.items() if hmac.compare_digest(wanted, known)]
+        return found[0] if found else None
 
     def _forget_ended(self) -> None:
         now = self.now()

@@ -5,17 +5,23 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from duplex.conversation_settings import ConversationSettings
 from duplex.errors import ClientError, InvalidEvent, NotAuthorised
 from realtime.access import Access
 from realtime.client_secrets import ClientSecrets, parse_wish
+from realtime.dialects.session_object import SessionObject
+from realtime.options import DEFAULT_MODEL
 
 __all__ = ["make_secrets_router"]
 
 _LARGEST_BODY = 64 * 1024
 
 
-def make_secrets_router(access: Access, client_secrets: ClientSecrets) -> APIRouter:
-    """The route. Its keys count where `client_secrets` is part of the `Access`; they cannot make further ones."""
+def make_secrets_router(access: Access, client_secrets: ClientSecrets, defaults: ConversationSettings) -> APIRouter:
+    """The route. Its keys count where `client_secrets` is part of the `Access`; they cannot make further ones.
+
+    `defaults` is what sessions begin with where nobody wants anything else.
+    """
     router = APIRouter()
     real_keys = replace(access, client_secrets=None)
 
@@ -24,6 +30,7 @@ def make_secrets_router(access: Access, client_secrets: ClientSecrets) -> APIRou
         try:
             real_keys.check(request.headers)
             wish = parse_wish(await _body(request))
+            session = SessionObject.begin("", DEFAULT_MODEL, defaults).updated(wish.session)
         except ClientError as error:
             status = 400 if isinstance(error, InvalidEvent) else 401 if isinstance(error, NotAuthorised) else 403
             fault = {
@@ -33,8 +40,8 @@ def make_secrets_router(access: Access, client_secrets: ClientSecrets) -> APIRou
                 "param": error.param,
             }
             return JSONResponse({"error": fault}, status)
-        value, ends = client_secrets.make(wish.expires_after.seconds, real_keys.owner(request.headers))
-        return JSONResponse({"value": value, "expires_at": ends, "session": wish.session})
+        value, ends = client_secrets.make(wish.expires_after.seconds, real_keys.owner(request.headers), wish.session)
+        return JSONResponse({"value": value, "expires_at": ends, "session": session.shown})
 
     return router
 

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -133,6 +133,7 @@ class _Connection:
         try:
             self._service.access.check(self._socket.headers, self._offered)
             options = parse_options(self._socket.query_params, self._service.defaults, self._protocol)
+            wish = self._service.access.session(self._socket.headers, self._offered)
             peer = self._socket.client
             owner = self._service.access.owner(self._socket.headers, self._offered, peer.host if peer else "")
             if await self._goes_on(options, owner):
@@ -146,7 +147,7 @@ class _Connection:
                 key=options.session_key,
             )
             with self._service.seats.kept(seat, owner, options.session_key):
-                await self._begin(seat, options)
+                await self._begin(seat, replace(options, session=wish))
         except OmniDuplexError as error:
             await self._refuse(error)
         except WebSocketDisconnect:
@@ -203,7 +204,7 @@ class _Connection:
             await leased.engine.begin(EngineSession(options.settings.mode))
             # A neural detector takes 90 ms to load.
             detector = await asyncio.to_thread(service.make_detector, behind_canceller=canceller is not None)
-        conversation = Conversation(options.settings, detector, service.clock.now(), canceller)
+        conversation = Conversation(dialect.settings, detector, service.clock.now(), canceller)
 
         async def transmit(message: ServerMessage) -> None:
             if not await seat.send(dialect.encode(message), message, session.output_rate_hz):

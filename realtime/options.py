@@ -2,8 +2,8 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from duplex.audio import PcmFormat
 from duplex.barge_in import BargeIn
@@ -11,9 +11,12 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, ENGINE_OUTPUT_RATE_HZ, Mode
 from duplex.errors import InvalidAudio, InvalidEvent
 
-__all__ = ["ConnectionOptions", "Protocol", "parse_options"]
+__all__ = ["DEFAULT_MODEL", "ConnectionOptions", "Protocol", "parse_options"]
 
 T = TypeVar("T")
+
+DEFAULT_MODEL = "minicpm-o-4.5"
+"""What a client that names no model is told."""
 
 
 class Protocol(enum.StrEnum):
@@ -42,6 +45,8 @@ class ConnectionOptions:
     """The first event will be session.resume."""
     session_key: str | None = None
     """By this name another socket of the same client may go on with the session."""
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """What the key of `Protocol.OPENAI` and its beta begins with, beyond `settings`."""
 
 
 def parse_options(
@@ -71,7 +76,7 @@ def parse_options(
         )
     goes_on = protocol in {Protocol.OPENAI, Protocol.OPENAI_BETA}
     return ConnectionOptions(
-        query.get("model", "minicpm-o-4.5"),
+        query.get("model", DEFAULT_MODEL),
         binary,
         extensions,
         settings,

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from duplex.errors import InvalidEvent
 
-__all__ = ["missing", "refusal"]
+__all__ = ["missing", "refusal", "unsupported"]
 
 _TAG_MISSING, _TAG_UNKNOWN = "union_tag_not_found", "union_tag_invalid"
 
@@ -28,6 +28,11 @@ def refusal(error: ValidationError, checked: object, *, prefix: str = "") -> Inv
 def missing(param: str) -> InvalidEvent:
     """A field that has to be there is not."""
     return InvalidEvent(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+
+
+def unsupported(message: str, param: str) -> InvalidEvent:
+    """Something that this engine cannot do at all."""
+    return InvalidEvent(message, code="unsupported_by_engine", param=param)
 
 
 def _code(first: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from duplex.conversation_settings import ConversationSettings
 from duplex.messages import Request, ServerMessage
 
 __all__ = ["Dialect", "Frame", "Paced", "SessionFacts"]
@@ -31,6 +32,11 @@ class Dialect(Protocol):
 
     acknowledged: int | None
     """The number up to which the client says, in the event last decoded, that it has received everything."""
+
+    @property
+    def settings(self) -> ConversationSettings:
+        """Those in force, as far as the dialect and its client have chosen them."""
+        ...
 
     def greet(self) -> list[Frame]:
         """What the client hears first."""

@@ -50,7 +50,12 @@ def make_dialect(protocol: Protocol, facts: SessionFacts, options: ConnectionOpt
         case Protocol.OPENAI | Protocol.OPENAI_BETA:
             names = Names.BETA if protocol is Protocol.OPENAI_BETA else Names.GA
             return OpenAIDialect(
-                facts, options.settings, extensions=options.extensions, binary=options.binary, names=names
+                facts,
+                options.settings,
+                extensions=options.extensions,
+                binary=options.binary,
+                names=names,
+                wish=options.session,
             )
     assert_never(protocol)
 

@@ -49,6 +49,7 @@ from realtime.live_events import (
     UnmuteEvent,
     parse_live,
 )
+from realtime.validation import unsupported
 
 __all__ = ["MOST_EVENTS", "USAGE_EVERY_MS", "LiveDialect"]
 
@@ -85,6 +86,11 @@ class LiveDialect:
         self.acknowledged: int | None = None
         self.closing = False
 
+    @property
+    def settings(self) -> ConversationSettings:
+        """See `Dialect.settings`."""
+        return self._settings
+
     # --- client to server
 
     def decode(self, frame: Frame) -> list[Request]:
@@ -115,11 +121,7 @@ class LiveDialect:
             case ContextEvent():
                 self._take_note(event)
             case CommentaryEvent():
-                raise InvalidEvent(
-                    "This engine speaks from what it hears and cannot be given words to say.",
-                    code="unsupported_by_engine",
-                    param="content",
-                )
+                raise unsupported("This engine speaks from what it hears and cannot be given words to say.", "content")
             case _:
                 assert_never(event)
         return []

@@ -67,6 +67,11 @@ class MiniCPMODialect:
         self.acknowledged: int | None = None
         self.closing = False
 
+    @property
+    def settings(self) -> ConversationSettings:
+        """See `Dialect.settings`."""
+        return self._settings
+
     # --- client to server
 
     def decode(self, frame: Frame) -> list[Request]:

@@ -73,6 +73,7 @@ from realtime.events import (
     parse,
 )
 from realtime.items import decode_base64, perceived, pictures, speaks_only_text
+from realtime.validation import unsupported
 
 __all__ = ["OpenAIDialect"]
 
@@ -103,13 +104,14 @@ class OpenAIDialect:
         extensions: bool = False,
         binary: bool = False,
         names: Names = Names.GA,
+        wish: Mapping[str, Any] | None = None,
     ) -> None:
         self._facts = facts
         self._extensions = extensions or binary
         self._binary = binary
         self._names = names
         self._names_are_chosen = names is Names.BETA
-        self._session = SessionObject.begin(facts.session_id, facts.model, settings)
+        self._session = SessionObject.begin(facts.session_id, facts.model, settings).updated(wish or {})
         self._events_sent = 0
         self._items_made = 0
         self._items = ItemEvents(self._new_item_id)
@@ -122,6 +124,11 @@ class OpenAIDialect:
         self.event_id: str | None = None
         self.acknowledged: int | None = None
         self.closing = False
+
+    @property
+    def settings(self) -> ConversationSettings:
+        """See `Dialect.settings`."""
+        return self._session.settings
 
     # --- client to server
 
@@ -183,7 +190,7 @@ class OpenAIDialect:
     def _prepare(self, wish: ResponseWish) -> list[Request]:
         """What the model is to hear and see before it answers. Raises `InvalidEvent` for an answer it cannot give."""
         if demands_tools(wish.model_dump()) or self._session.demands_tools:
-            raise _unsupported("This engine cannot call tools, and 'tool_choice' leaves it no other answer.", "tools")
+            raise unsupported("This engine cannot call tools, and 'tool_choice' leaves it no other answer.", "tools")
         perceptible = [
             request
             for number, item in enumerate(wish.items)
@@ -192,7 +199,7 @@ class OpenAIDialect:
         written = any(map(speaks_only_text, wish.items)) or (self._items.awaits_text and not wish.items)
         if written and not perceptible:
             param = "response.input" if wish.items else "item.content"
-            raise _unsupported("This engine hears and sees, but cannot read: say it, or leave it to the user.", param)
+            raise unsupported("This engine hears and sees, but cannot read: say it, or leave it to the user.", param)
         return perceptible
 
     def _cancel(self, response_id: str | None) -> Request:
@@ -214,17 +221,13 @@ class OpenAIDialect:
             case PlaybackAckEvent(response_id=response_id, played_ms=played_ms):
                 generation = self._generations.get(response_id)
                 return [] if generation is None else [AcknowledgePlayback(generation, played_ms)]
-            case HeartbeatEvent():
-                return []
             case EventAckEvent(server_event_seq=number):
                 self.acknowledged = number
-                return []
-            case ResumeEvent():
-                raise resumed_too_late()
             case CloseEvent():
                 self.closing = True
-                return []
-        assert_never(event)
+            case ResumeEvent():
+                raise resumed_too_late()
+        return []
 
     def _decode_sound(self, text: str, param: str) -> bytes:
         # Checked before any of it is used, however the message is cut up later.
@@ -393,7 +396,3 @@ class OpenAIDialect:
         if self._extensions:
             event["server_event_seq"] = self._events_sent
         return _JSON.encode(event)
-
-
-def _unsupported(message: str, param: str) -> InvalidEvent:
-    return InvalidEvent(message, code="unsupported_by_engine", param=param)

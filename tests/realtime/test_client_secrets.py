@@ -59,6 +59,17 @@ def test_a_page_is_whoever_made_its_key_however_often_it_gets_another() -> None:
     assert Access(client_secrets=store).owner({"x-api-key": value}, (), "10.0.0.1") == "address 10.0.0.1"
 
 
+def test_a_session_belongs_to_the_key_it_was_asked_for_with() -> None:
+    wall = Wall()
+    store = ClientSecrets(wall)
+    access = Access(client_secrets=store)
+    (plain, _), (value, ends) = store.make(60), store.make(60, session={"instructions": "Be brief."})
+    assert access.session({"x-api-key": value}) == {"instructions": "Be brief."}
+    assert access.session({"x-api-key": plain}) == access.session({}) == Access().session({"x-api-key": value}) == {}
+    wall.at_s = float(ends)
+    assert access.session({"x-api-key": value}) == {}
+
+
 def test_what_may_be_asked_for() -> None:
     assert parse_wish(b"").expires_after.seconds == 600
     wish = parse_wish(b'{"expires_after": {"anchor": "created_at", "seconds": 10}, "session": {"type": "realtime"}}')

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from duplex.conversation_settings import ConversationSettings
 from duplex.messages import Request, ServerMessage
 from realtime.dialects.base import Frame, Paced
 from realtime.pacing import Pacemaker
@@ -22,6 +23,10 @@ class Answering:
         self.event_id: str | None = None
         self.acknowledged: int | None = None
         self.closing = False
+
+    @property
+    def settings(self) -> ConversationSettings:
+        raise NotImplementedError
 
     def greet(self) -> list[Frame]:
         return []
