@@ -20,7 +20,7 @@ import pytest
 import requests
 from fastapi import FastAPI
 
-from duplex.engine.base import EngineAudio, EngineEvent, EngineIdle, EngineText, Mode
+from duplex.engine.base import EngineAudio, EngineIdle, EngineText, Mode
 from http_compat import routes
 from http_compat.health import Health
 from http_compat.routes import HttpService, make_router
@@ -39,25 +39,12 @@ PAGE = "https://page.example"
 _PATIENCE_S = 20.0
 
 
-class SeeingEngine(FakeEngine):
-    """Remembers the pictures it was shown."""
-
-    def __init__(self, *script: list[EngineEvent]) -> None:
-        super().__init__(*script)
-        self.seen: list[bytes] = []
-
-    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
-        if image is not None:
-            self.seen.append(image)
-        await super().prefill(pcm, image=image, slices=slices)
-
-
 # --- one session
 
 
 async def test_every_picture_is_shown_before_the_answer() -> None:
     """Defect 3: the newest one was dropped, and of several only the first was shown."""
-    engine = SeeingEngine(answer("a", 1.0))
+    engine = FakeEngine(answer("a", 1.0))
     pictures = [base64.b64decode(jpeg(width)) for width in (64, 80, 96)]
     async with calling(engine=engine) as caller:
         for picture in pictures:
@@ -69,7 +56,7 @@ async def test_every_picture_is_shown_before_the_answer() -> None:
 
 async def test_frames_kept_in_one_session_are_not_shown_in_the_next() -> None:
     """Defect 13."""
-    engine = SeeingEngine()
+    engine = FakeEngine()
     frame = base64.b64decode(jpeg())
     async with calling(engine=engine, high_fps=True) as caller:
         for index in range(3):
