@@ -111,7 +111,8 @@ class OpenAIDialect:
         self._binary = binary
         self._names = names
         self._names_are_chosen = names is Names.BETA
-        self._session = SessionObject.begin(facts.session_id, facts.model, settings).updated(wish or {})
+        session = SessionObject.begin(facts.session_id, facts.model, settings)
+        self._session = session.updated(wish) if wish else session
         self._events_sent = 0
         self._items_made = 0
         self._items = ItemEvents(self._new_item_id)
