@@ -36,6 +36,8 @@ class Server:
     process: psutil.Process
     start_s: float
     """From spawning it to the first `ready` in `/status`."""
+    certificate: Path | None = None
+    """What clients have to trust; None when it speaks without TLS."""
     _calls: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def cpu_s(self) -> float:
@@ -51,13 +53,13 @@ class Server:
     async def one_call(self) -> AsyncIterator[None]:
         """Wait until nobody else calls and the engine can be leased, and keep others from calling in the body."""
         async with self._calls:
-            await _ready(self.port, lambda: not self.process.is_running())
+            await _ready(self.port, lambda: not self.process.is_running(), secure=self.certificate is not None)
             yield
 
     def url(self, **query: str) -> str:
         """Where calls connect."""
         chosen = {"audio": "binary", "input_rate": "16000", "output_rate": "24000"} | query
-        return f"ws://{LOOPBACK}:{self.port}/v1/realtime?{urlencode(chosen)}"
+        return f"ws{'s' if self.certificate else ''}://{LOOPBACK}:{self.port}/v1/realtime?{urlencode(chosen)}"
 
 
 def child_environment() -> dict[str, str]:
@@ -66,19 +68,22 @@ def child_environment() -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running_server(*flags: str, module: str = "web.cli") -> AsyncIterator[Server]:
+async def running_server(*flags: str, module: str = "web.cli", state_dir: Path | None = None) -> AsyncIterator[Server]:
     """A server with `flags`, ready for calls. Raises `BenchError` when it does not get ready.
 
-    `module` is run as one; ours is a person's `omni-duplex serve`.
+    `module` is run as one; ours is a person's `omni-duplex serve`. With `state_dir` it speaks TLS, by a certificate
+    that it makes and keeps there.
     """
     port = free_port()
     ports = ["--port", str(port), "--control-port", "0", "--engine-port", "0"]
-    command = [sys.executable, "-m", module, "serve", *ports, *flags]
+    secured = ["--tls", "self-signed", "--state-dir", str(state_dir)] if state_dir else []
+    certificate = state_dir / "tls" / "certificate.pem" if state_dir else None
+    command = [sys.executable, "-m", module, "serve", *ports, *secured, *flags]
     with tempfile.TemporaryFile() as output:
         began_s = time.monotonic()
         async with stopped_at_the_end(command, output.fileno()) as process:
-            await _ready(port, lambda: process.poll() is not None)
-            yield Server(port, psutil.Process(process.pid), time.monotonic() - began_s)
+            await _ready(port, lambda: process.poll() is not None, secure=certificate is not None)
+            yield Server(port, psutil.Process(process.pid), time.monotonic() - began_s, certificate)
 
 
 @contextlib.asynccontextmanager
@@ -98,14 +103,16 @@ async def stopped_at_the_end(command: Sequence[str], output: int) -> AsyncIterat
             process.wait()
 
 
-async def _ready(port: int, has_ended: Callable[[], bool]) -> None:
+async def _ready(port: int, has_ended: Callable[[], bool], *, secure: bool) -> None:
     give_up_s = time.monotonic() + _READY_LIMIT_S
-    async with httpx.AsyncClient(trust_env=False) as client:
+    url = f"http{'s' if secure else ''}://{LOOPBACK}:{port}/status"
+    # The certificate is made while we wait, and nobody else can answer on the port of our own child.
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         while time.monotonic() < give_up_s:
             if has_ended():
                 raise BenchError("The server ended before it was ready.")
             with contextlib.suppress(httpx.TransportError):
-                status = (await client.get(f"http://{LOOPBACK}:{port}/status")).json()
+                status = (await client.get(url)).json()
                 if any(engine["state"] == "ready" for engine in status["engines"]):
                     return
             await asyncio.sleep(_LOOK_EVERY_S)
