@@ -26,10 +26,14 @@ __all__ = ["main"]
 _PROJECT = Path(__file__).parent.parent
 _DOCUMENT = _PROJECT / "docs" / "clients.md"
 _CLIENT_RATE_HZ = 24_000
-_SENTENCES = ((1.6, 120.0), (1.9, 150.0))
-"""Length in seconds and pitch in Hz: the first is answered, the second speaks over that answer."""
-_ANSWER_S = 25
-"""Longer than any client takes to interrupt it."""
+_SENTENCES = ((1.6, 120.0, 0.3), (1.9, 150.0, 1.0))
+"""Length in seconds, pitch in Hz and loudness: the first is answered, the second speaks over that answer.
+
+It is the louder one. The parrot answers as loud as it was spoken to, and a microphone that is only as loud as that may
+be taken for the answer's echo, which is no question of protocols.
+"""
+_PARROT = ("--engine", "parrot", "--parrot-fault", "answer_s=25")
+"""Its answers are longer than any client takes to interrupt them."""
 _CLIENT_TIMEOUT_S = 60.0
 _NOT_HANDED_DOWN = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "NODE_PATH"}
 _NOT_GREEN, _NO_RESULT = 1, 2
@@ -60,25 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _talk(clients: Sequence[Client]) -> list[Outcome]:
-    outcomes = []
+    outcomes = {}
     with tempfile.TemporaryDirectory() as folder:
         sentences = _sentences(Path(folder))
-        async with running_server("--engine", "parrot", "--parrot-fault", f"answer_s={_ANSWER_S}") as server:
-            for client in clients:
-                async with server.one_call():
-                    row = await _one(client, server, sentences)
-                _tell(f"{client.name}: {row.reason or 'green'}")
-                outcomes.append(row)
-    return outcomes
+        for secure in sorted({client.secure for client in clients}):
+            state_dir = Path(folder) if secure else None
+            async with running_server(*_PARROT, state_dir=state_dir) as server:
+                for client in (client for client in clients if client.secure is secure):
+                    async with server.one_call():
+                        outcomes[client] = await _one(client, server, sentences)
+                    _tell(f"{client.name}: {outcomes[client].reason or 'green'}")
+    return [outcomes[client] for client in clients]
 
 
 def _sentences(folder: Path) -> list[str]:
     """Files of 24 kHz PCM, made here: nothing need be installed to speak."""
     paths = []
-    for seed, (seconds, pitch_hz) in enumerate(_SENTENCES):
+    for seed, (seconds, pitch_hz, loudness) in enumerate(_SENTENCES):
         said = Utterance(str(seed), synthetic_speech(seconds, pitch_hz=pitch_hz, seed=seed))
         path = folder / f"{seed}.pcm"
-        path.write_bytes(as_pcm(np.asarray(soxr.resample(said.samples, RATE_HZ, _CLIENT_RATE_HZ))))
+        path.write_bytes(as_pcm(loudness * np.asarray(soxr.resample(said.samples, RATE_HZ, _CLIENT_RATE_HZ))))
         paths.append(str(path))
     return paths
 
@@ -86,14 +91,17 @@ def _sentences(folder: Path) -> list[str]:
 async def _one(client: Client, server: Server, sentences: Sequence[str]) -> Outcome:
     version = locked_version(client, client.lock.read_text(encoding="utf-8"))
     words = [*command(client), f"{LOOPBACK}:{server.port}", *sentences]
-    printed, failure = await run_script(words, folder=_PROJECT, environment=_environment(), timeout_s=_CLIENT_TIMEOUT_S)
+    printed, failure = await run_script(
+        words, folder=_PROJECT, environment=_environment(server), timeout_s=_CLIENT_TIMEOUT_S
+    )
     return outcome(client, version, printed, failure)
 
 
-def _environment() -> dict[str, str]:
+def _environment(server: Server) -> dict[str, str]:
     """Ours without what would shine through: settings of our server, packages of .venv, anybody's key."""
     kept = {name: value for name, value in child_environment().items() if name not in _NOT_HANDED_DOWN}
-    return {**kept, "OPENAI_API_KEY": "none"}
+    trusting = {"NODE_EXTRA_CA_CERTS": str(server.certificate)} if server.certificate else {}
+    return {**kept, **trusting, "OPENAI_API_KEY": "none"}
 
 
 def _tell(line: str) -> None:

@@ -30,6 +30,8 @@ class Client:
     """What it speaks, if that is not OpenAI's Realtime protocol as it is now."""
     shares: str = ""
     """The name of another client whose lock and environment are used."""
+    secure: bool = False
+    """Does it refuse to speak without TLS?"""
 
     @property
     def environment(self) -> str:
@@ -57,8 +59,13 @@ class Client:
 CLIENTS = (
     Client("openai-python", Language.PYTHON, "openai"),
     Client("openai-python-beta", Language.PYTHON, "openai", speaks="beta", shares="openai-python"),
+    Client("openai-python-live", Language.PYTHON, "openai", speaks="Live", shares="openai-python"),
     Client("openai-agents", Language.PYTHON, "openai-agents"),
     Client("livekit", Language.PYTHON, "livekit-plugins-openai"),
+    Client("livekit-live", Language.PYTHON, "livekit-plugins-openai", speaks="Live", shares="livekit"),
     Client("pipecat", Language.PYTHON, "pipecat-ai"),
+    Client("pipecat-live", Language.PYTHON, "pipecat-ai", speaks="Live", shares="pipecat"),
     Client("agents-realtime", Language.NODE, "@openai/agents-realtime"),
+    Client("openai-node", Language.NODE, "openai", secure=True),
+    Client("openai-realtime-api", Language.NODE, "openai-realtime-api", speaks="beta"),
 )

@@ -1,12 +1,14 @@
 """pipecat-ai: `OpenAIRealtimeLLMService` in the pipeline its documentation recommends, without a transport."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import (
     ErrorFrame,
     Frame,
     InputAudioRawFrame,
     InterruptionFrame,
+    SpeechOutputAudioRawFrame,
     TTSAudioRawFrame,
     TTSStartedFrame,
 )
@@ -15,10 +17,13 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from pipecat.workers.runner import WorkerRunner
 
 from conformance.callers.talk import RATE_HZ, Talk, run
+
+__all__ = ["talk_through"]
 
 
 class Ear(FrameProcessor):
@@ -36,6 +41,8 @@ class Ear(FrameProcessor):
             self._answers += 1
         elif isinstance(frame, TTSAudioRawFrame):
             self._talk.heard(frame.audio, str(self._answers))
+        elif isinstance(frame, SpeechOutputAudioRawFrame):
+            self._talk.streamed(frame.audio)
         elif isinstance(frame, InterruptionFrame):
             self._talk.interrupted()
         await self.push_frame(frame, direction)
@@ -48,6 +55,17 @@ async def converse(talk: Talk, host: str) -> None:
         base_url=f"ws://{host}/v1/realtime",
         settings=OpenAIRealtimeLLMService.Settings(model="minicpm-o-4.5", system_instruction="Be brief."),
     )
+
+    async def started(_: PipelineWorker, __: Frame) -> None:
+        talk.connected()
+
+    await talk_through(talk, service, started)
+
+
+async def talk_through(
+    talk: Talk, service: LLMService, started: Callable[[PipelineWorker, Frame], Awaitable[None]]
+) -> None:
+    """Speak and listen through a pipeline around `service`; `started` is told when the pipeline runs."""
     turns = LLMContextAggregatorPair(LLMContext())
     worker = PipelineWorker(
         Pipeline([turns.user(), service, Ear(talk), turns.assistant()]),
@@ -55,9 +73,6 @@ async def converse(talk: Talk, host: str) -> None:
         cancel_on_idle_timeout=False,
         enable_rtvi=False,
     )
-
-    async def started(_: PipelineWorker, __: Frame) -> None:
-        talk.connected()
 
     async def failed(_: PipelineWorker, frame: ErrorFrame) -> None:
         talk.fail(frame.error)

@@ -97,6 +97,15 @@ export async function run(converse) {
   process.stdout.write(`\n${JSON.stringify({ passed: talk.passed, error: talk.error })}\n`, () => process.exit());
 }
 
+/** An ArrayBuffer of its own: what Buffer makes may lie inside another one, at any place. */
+export function fromBase64(text) {
+  return new Uint8Array(Buffer.from(text, "base64")).buffer;
+}
+
+export function toBase64(pcm) {
+  return Buffer.from(pcm).toString("base64");
+}
+
 function audibleMs(pcm) {
   const samples = new Int16Array(pcm, 0, Math.floor(pcm.byteLength / 2));
   return samples.some((sample) => Math.abs(sample) > AUDIBLE) ? samples.length / 24 : 0;

@@ -19,6 +19,10 @@ _AUDIBLE = 300
 """A piece with a sample beyond this is sound and not silence, of 32767."""
 _ENOUGH_S = 0.5
 """So much of an answer is a spoken one."""
+_ZEROS_BYTES = 2 * round(RATE_HZ * 0.2)
+"""So many zeros are the end of what was said, and no pause between words."""
+_HUSH_S = 0.5
+"""For so long may a stream without turns go on when it is spoken over."""
 _TIME_S = 40.0
 
 
@@ -29,6 +33,8 @@ class Talk:
         """`sentences` are two: one to be answered, one to interrupt with."""
         self._first, self._second = sentences
         self._to_say = b""
+        self._spoken_s = 0.0
+        self._zeros = 0
         self._answers: dict[str, float] = {}
         self._interrupted: str | None = None
         self.passed: list[str] = []
@@ -51,7 +57,7 @@ class Talk:
             return
         if self.passed == ["connect"]:
             self._pass("answer")
-            self._to_say = self._second
+            self._to_say, self._spoken_s = self._second, 0.0
         elif self.passed[-1:] == ["interrupt"]:
             self._pass("second turn")
             self.over.set()
@@ -61,6 +67,22 @@ class Talk:
         if self.passed == ["connect", "answer"]:
             self._interrupted = list(self._answers)[-1]
             self._pass("interrupt")
+
+    def streamed(self, pcm: bytes) -> None:
+        """The client hands out the next of a stream without turns, in real time: its silence is true zeros.
+
+        Spoken over, it turns to zeros soon and stays there until the speaker has ended.
+        """
+        if not any(pcm):
+            self._zeros += len(pcm)
+            if self._zeros >= _ZEROS_BYTES:
+                self.interrupted()
+            return
+        self._zeros = 0
+        if self.passed == ["connect", "answer"] and self._spoken_s > _HUSH_S:
+            self.fail(f"The answer went on for more than {_HUSH_S} s after it was spoken over.")
+        may_be_next = "interrupt" in self.passed and not self._to_say
+        self.heard(pcm, "next" if may_be_next else "first")
 
     def fail(self, reason: str) -> None:
         """End it here. The first reason stays."""
@@ -74,6 +96,7 @@ class Talk:
         while not self.over.is_set():
             piece, self._to_say = self._to_say[:_PIECE_BYTES], self._to_say[_PIECE_BYTES:]
             yield piece.ljust(_PIECE_BYTES, b"\0")
+            self._spoken_s += PIECE_S
             due_s += PIECE_S
             await asyncio.sleep(max(0.0, due_s - clock.time()))
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { Talk } from "../../conformance/callers/talk.mjs";
+import { fromBase64, Talk, toBase64 } from "../../conformance/callers/talk.mjs";
 
 const CASES = JSON.parse(readFileSync(new URL("steps.json", import.meta.url)));
 const PIECE = 960;
@@ -51,4 +51,11 @@ test("the microphone says each sentence once and is silent otherwise", async () 
   });
   const silence = Buffer.alloc(2 * PIECE);
   assert.deepEqual(Buffer.concat(said), Buffer.concat([silence, FIRST, silence, SECOND, silence]));
+});
+
+test("base64 gives a buffer of its own, and comes back", () => {
+  const pcm = fromBase64("AQIDBA==");
+  assert.deepEqual([...new Uint8Array(pcm)], [1, 2, 3, 4]);
+  assert.equal(pcm.byteLength, 4);
+  assert.equal(toBase64(pcm), "AQIDBA==");
 });

@@ -73,3 +73,73 @@ async def test_the_microphone_says_each_sentence_once_and_is_silent_otherwise() 
             case 10:
                 talk.fail("enough")
     assert said == bytes(2 * PIECE) + FIRST + bytes(2 * PIECE) + SECOND + bytes(2 * PIECE)
+
+
+LOUD_PIECE, ZEROS = LOUD[:PIECE], bytes(PIECE)
+
+
+async def live_talk(*, spoken_over: bool = True) -> Talk:
+    """A stream of which an answer was heard and, if asked for, 100 ms of the second sentence spoken over it."""
+    talk = Talk([FIRST, SECOND * 10])
+    talk.connected()
+    stream(talk, LOUD_PIECE, 25)
+    if spoken_over:
+        await speak(talk, 5)
+    return talk
+
+
+def stream(talk: Talk, piece: bytes, pieces: int) -> None:
+    for _ in range(pieces):
+        talk.streamed(piece)
+
+
+async def speak(talk: Talk, pieces: int) -> None:
+    said = 0
+    async for _ in talk.microphone():
+        said += 1
+        if said > pieces:
+            break
+
+
+async def test_a_stream_is_interrupted_by_zeros_and_answers_again() -> None:
+    talk = await live_talk()
+    stream(talk, ZEROS, 9)
+    assert talk.passed == ["connect", "answer"]
+    stream(talk, ZEROS, 1)
+    assert talk.passed == ["connect", "answer", "interrupt"]
+    await speak(talk, 15)
+    stream(talk, ZEROS, 100)
+    stream(talk, LOUD_PIECE, 24)
+    assert not talk.over.is_set()
+    stream(talk, LOUD_PIECE, 1)
+    assert (talk.passed[-1], talk.error, talk.over.is_set()) == ("second turn", None, True)
+
+
+async def test_silence_before_an_answer_and_pauses_in_it_are_no_interruption() -> None:
+    talk = Talk([FIRST, SECOND])
+    talk.connected()
+    stream(talk, ZEROS, 100)
+    stream(talk, LOUD_PIECE, 25)
+    for _ in range(5):
+        stream(talk, ZEROS, 9)
+        stream(talk, LOUD_PIECE, 9)
+    assert (talk.passed, talk.error) == (["connect", "answer"], None)
+
+
+async def test_a_stream_that_goes_on_under_the_speaker_has_failed() -> None:
+    talk = await live_talk(spoken_over=False)
+    await speak(talk, 24)
+    stream(talk, LOUD_PIECE, 1)
+    assert talk.error is None
+    await speak(talk, 3)
+    stream(talk, LOUD_PIECE, 1)
+    assert talk.error is not None
+    assert "went on" in talk.error
+
+
+async def test_sound_before_the_speaker_has_ended_is_the_interrupted_answer() -> None:
+    talk = await live_talk()
+    stream(talk, ZEROS, 10)
+    stream(talk, LOUD_PIECE, 1)
+    assert talk.error is not None
+    assert "interrupted answer" in talk.error
