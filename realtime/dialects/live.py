@@ -4,8 +4,6 @@ There are no responses to open or to cancel: a break turns the stream to zeros, 
 Everything that is sent leaves through `take`, in one order: `SteadyStream` says which sound is due.
 """
 
-import json
-from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +31,7 @@ from duplex.messages import (
     Warned,
 )
 from realtime.dialects.base import Frame, SessionFacts
-from realtime.dialects.json_event import read_object
+from realtime.dialects.json_event import read_object, write_event, write_sound
 from realtime.dialects.steady import SteadyStream
 from realtime.items import decode_base64
 from realtime.live_events import (
@@ -216,7 +214,7 @@ class LiveDialect:
             frames.append(self._frame({"type": "session.output_transcript.delta", "delta": text.text, **times}))
         sound = piece.pcm if self._law is None else compress(piece.pcm, self._law)
         # The one event without a number of its own: the protocol gives it none, and there are so many.
-        frames.append(_text({"type": "session.output_audio.delta", "delta": b64encode(sound).decode("ascii")}))
+        frames.append(write_sound({"type": "session.output_audio.delta"}, "delta", sound))
         if self._elapsed_ms - self._usage_told_ms >= USAGE_EVERY_MS:
             self._usage_told_ms = self._elapsed_ms
             frames.append(self._frame({"type": "session.usage.updated", "usage": self._usage()}))
@@ -250,11 +248,7 @@ class LiveDialect:
 
     def _frame(self, event: Mapping[str, Any]) -> str:
         self._events_sent += 1
-        return _text({**event, "event_id": f"event_{self._facts.session_id}_{self._events_sent}"})
-
-
-def _text(event: Mapping[str, Any]) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        return write_event({**event, "event_id": f"event_{self._facts.session_id}_{self._events_sent}"})
 
 
 def _play(message: ServerMessage, stream: SteadyStream) -> None:

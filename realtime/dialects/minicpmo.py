@@ -4,8 +4,6 @@ It knows no responses: sound and text come as deltas, the last of a turn says so
 to throw away what it still plays.
 """
 
-import json
-from base64 import b64encode
 from typing import Any, assert_never
 
 import numpy as np
@@ -31,7 +29,7 @@ from duplex.messages import (
     ServerMessage,
 )
 from realtime.dialects.base import Frame, SessionFacts
-from realtime.dialects.json_event import read_object
+from realtime.dialects.json_event import read_object, write_event, write_sound
 from realtime.items import decode_base64, pictures
 from realtime.minicpmo_events import CancelEvent, DemoClientEvent, SliceEvent, StartEvent, StopEvent, parse_demo
 
@@ -151,8 +149,8 @@ class MiniCPMODialect:
         text = "".join(self._texts)
         self._texts.clear()
         samples = np.multiply(np.frombuffer(pcm, "<i2"), 1 / _FULL_SCALE, dtype=_SAMPLE)
-        audio = b64encode(samples.tobytes()).decode("ascii")
-        return _text("response.output_audio.delta", text=text, audio=audio, end_of_turn=ends, kv_cache_length=_UNKNOWN)
+        said = {"text": text, "end_of_turn": ends, "kv_cache_length": _UNKNOWN}
+        return write_sound({"type": "response.output_audio.delta", **said}, "audio", samples.tobytes())
 
     def farewell(self, reason: str) -> list[Frame]:
         """Why it ended: because the client stopped, or because its time is up."""
@@ -177,7 +175,7 @@ class MiniCPMODialect:
 
 
 def _text(kind: str, **fields: Any) -> Frame:
-    return json.dumps({"type": kind, **fields}, ensure_ascii=False, separators=(",", ":"))
+    return write_event({"type": kind, **fields})
 
 
 def _listens() -> Frame:

@@ -4,8 +4,6 @@ One machine in the words of the general availability, which are put into the old
 A strict client never sees an event its own protocol does not know: extensions are sent only where they were asked for.
 """
 
-import json
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, assert_never
 
@@ -47,7 +45,7 @@ from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.conversation_items import Heard
 from realtime.dialects.extension_events import cleared_event, held_event, model_info, resumed_too_late
 from realtime.dialects.item_events import ItemEvents, error_event
-from realtime.dialects.json_event import read_object
+from realtime.dialects.json_event import read_object, write_event, write_sound
 from realtime.dialects.lifecycle import Event, ResponseLife
 from realtime.dialects.openai_beta import Names, beta_event, beta_param, ga_session, is_flat
 from realtime.dialects.session_object import SessionObject, demands_tools
@@ -83,8 +81,6 @@ _Told = (
     _Notice | _UserSide | ResponseStarted | ResponseText | ResponseEnded | ResponseCut | ResponseHeld | ResponseReleased
 )
 """Every message but sound."""
-
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _REMEMBERED_RESPONSES = 8
 """Playback reports come late by less than a response or two."""
@@ -348,10 +344,9 @@ class OpenAIDialect:
         event = self._life.sound()
         if self._extensions:
             event["sample_rate_hz"] = self._session.output.rate_hz
-        text = self._text(event)
-        assert text is not None
-        # Base64 needs no escaping, and an encoder that looks for what does takes longer than everything else.
-        return [f'{text[:-1]},"delta":"{b64encode(self._coded(pcm)).decode("ascii")}"}}']
+        named = self._named(event)
+        assert named is not None
+        return [write_sound(named, "delta", self._coded(pcm))]
 
     def _coded(self, pcm: bytes) -> bytes:
         """Sound that leaves, as it is written on the wire."""
@@ -384,9 +379,10 @@ class OpenAIDialect:
         return f"item_{self._facts.session_id}_{self._items_made}"
 
     def _texts(self, events: Iterable[Event]) -> list[Frame]:
-        return [text for text in map(self._text, events) if text is not None]
+        return [write_event(event) for event in map(self._named, events) if event is not None]
 
-    def _text(self, said: Event) -> str | None:
+    def _named(self, said: Event) -> Event | None:
+        """The event in the client's words and with its number, or None where there are no words for it."""
         event = said if self._names is Names.GA else beta_event(said)
         if event is None:
             return None
@@ -396,4 +392,4 @@ class OpenAIDialect:
         event["event_id"] = f"event_{self._facts.session_id}_{self._events_sent}"
         if self._extensions:
             event["server_event_seq"] = self._events_sent
-        return _JSON.encode(event)
+        return event
