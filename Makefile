@@ -50,7 +50,7 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 	$(call step,types,$(BIN)/mypy)
 	$(call step,imports,$(BIN)/lint-imports)
 	$(call step,page modules,$(PAGE_TESTS))
-	$(call step,tests,$(BIN)/python -m pytest)
+	$(call step,tests,$(BIN)/python -m pytest -n auto --dist loadfile)
 
 conformance: setup $(STAMPS)/dev $(LOCK_TOOLS)/bin/uv ## talk to a live server with the realtime clients people have; ARGS=--write keeps the table
 	@$(BIN)/python -m conformance $(ARGS)
