@@ -212,13 +212,14 @@ def test_the_step_that_failed_is_named(tmp_path: Path) -> None:
     assert "make test: the step 'second' failed" in failed.stderr
 
 
-def test_ci_runs_make_test_and_nothing_else() -> None:
+def test_ci_talks_with_the_clients_then_runs_make_test_and_nothing_else() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     lines = script.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("#!")
-    assert lines[-1] == "exec make test"
-    assert len(lines) == 4
+    assert lines[1] == "set -eu"
+    assert lines[-2:] == ["make conformance", "exec make test"]
+    assert len(lines) == 5
 
 
 def some_tools(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bench.dialects import first_audio_ms, rows
 from bench.encoding import DELTA_MS, DIALECTS, begun, encoding_us, say
 from bench.server import running_server
-from realtime.dialects.base import Frame
+from realtime.dialects.base import Frame, Paced
 
 PCM = np.arange(2400, dtype="<i2").tobytes()
 
@@ -25,7 +25,8 @@ def sound(name: str, frame: Frame) -> bytes:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_what_is_timed_is_a_whole_piece_of_sound(name: str) -> None:
     dialect = begun(name)
-    said = [frame for number in (1, 2) for frame in say(dialect, PCM, number * DELTA_MS / 1000)]
+    paced = dialect if isinstance(dialect, Paced) else None
+    said = [frame for number in (1, 2) for frame in say(dialect, paced, PCM, number * DELTA_MS / 1000)]
     heard = b"".join(sound(name, frame) for frame in said)
     # Live leaves in real time, and its stream began before the answer did.
     assert heard in ((PCM + PCM)[: len(heard)], bytes(1920) + PCM + PCM)
