@@ -12,6 +12,7 @@
     ├── CapacityError             retry later
     │   ├── EngineBusy              every engine is leased
     │   ├── EngineNotReady          still loading, or restarting
+    │   ├── QueueFull               every engine is leased, and enough wait for one
     │   └── ShuttingDown            the server drains
     └── EngineError               ours to heal
         ├── EngineStartFailed       missing files, port taken, exited while loading
@@ -41,6 +42,7 @@ __all__ = [
     "NotAuthorised",
     "OmniDuplexError",
     "OriginRefused",
+    "QueueFull",
     "ShuttingDown",
 ]
 
@@ -100,6 +102,10 @@ class EngineBusy(CapacityError):
 
 class EngineNotReady(CapacityError):
     """The engine is still loading, or restarting."""
+
+
+class QueueFull(CapacityError):
+    """Every engine is leased, and as many wait for one as may."""
 
 
 class ShuttingDown(CapacityError):

@@ -21,6 +21,7 @@ from duplex.errors import (
     NotAuthorised,
     OmniDuplexError,
     OriginRefused,
+    QueueFull,
     ShuttingDown,
 )
 
@@ -40,6 +41,7 @@ STATUSES: dict[type[OmniDuplexError], int] = {
     EngineRefused: 500,
     EngineBusy: 503,
     EngineNotReady: 503,
+    QueueFull: 503,
     ShuttingDown: 503,
 }
 

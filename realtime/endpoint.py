@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, WebSocket
+from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from duplex.clock import Clock
@@ -17,7 +19,9 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorMaker
 from duplex.echo_canceller import EchoCanceller
 from duplex.engine.base import Engine, EngineSession
+from duplex.engine.pool import Meanwhile
 from duplex.errors import (
+    CapacityError,
     ClientError,
     ClientStalled,
     EngineBusy,
@@ -34,6 +38,7 @@ from duplex.errors import (
     NotAuthorised,
     OmniDuplexError,
     OriginRefused,
+    QueueFull,
     ShuttingDown,
 )
 from duplex.messages import ServerMessage
@@ -42,10 +47,12 @@ from duplex.tasks import beside, first_of
 from realtime.access import Access
 from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
-from realtime.options import ConnectionOptions, parse_options
+from realtime.options import ConnectionOptions, Protocol, parse_options
 from realtime.pacing import Pacemaker
+from realtime.queue_events import QueueEvents
+from realtime.queueing import EarlyFrames, Queueing
 from realtime.resume import parse_resume
-from realtime.seat import Arrival, Seat, Seats
+from realtime.seat import Arrival, Owner, Seat, Seats
 
 __all__ = ["CLOSE_CODES", "EngineLease", "RealtimeService", "make_router"]
 
@@ -66,14 +73,15 @@ CLOSE_CODES: dict[type[OmniDuplexError], int] = {
     ShuttingDown: 1012,
     EngineBusy: 1013,
     EngineNotReady: 1013,
+    QueueFull: 1013,
 }
 """How each error ends a connection. An error that is answered with an `error` event on a living session is not here."""
 
 _REASON_BYTES = 123
 """RFC 6455: a control frame holds 125 bytes, two of them the code."""
 
-_EARLY_BYTES = 1024 * 1024
-"""Half a minute of 16 kHz audio: a client need not wait for `session.created`."""
+_ASK_AGAIN_S = 5.0
+"""When nobody knows how long it takes."""
 
 _NOMINAL_LIFE_S = 24 * 60 * 60
 """What clients are told who want to know when their session expires. None is ended for its age."""
@@ -92,8 +100,9 @@ class EngineLease:
 class RealtimeService:
     """Everything the endpoint needs, made by the composition root."""
 
-    lease: Callable[[], AbstractAsyncContextManager[EngineLease]]
-    """Raises `CapacityError`. Finishes the engine's conversation on the way out, so that the next one can begin."""
+    lease: Callable[[EngineSession, Meanwhile | None], AbstractAsyncContextManager[EngineLease]]
+    """For a conversation like this, waited for where that is given something to do meanwhile. Raises `CapacityError`.
+    Finishes the engine's conversation on the way out, so that the next one can begin."""
     access: Access
     defaults: ConversationSettings
     limits: SessionLimits
@@ -103,6 +112,10 @@ class RealtimeService:
     """For clients that do not cancel echo themselves; None where there is no canceller."""
     seats: Seats = field(default_factory=Seats)
     """The sessions that other sockets may go on with."""
+    refusal: Callable[[bool], Awaitable[CapacityError | None]] | None = None
+    """Why somebody who comes now, and would wait or not, is refused before he is accepted; None: nobody is."""
+    queue_update_s: float = 3.0
+    """Between two events that say how the queue has moved."""
 
 
 def make_router(service: RealtimeService) -> APIRouter:
@@ -128,30 +141,48 @@ class _Connection:
         self._protocol = choose_protocol(websocket.url.path, websocket.query_params, websocket.headers, self._offered)
 
     async def serve(self) -> None:
+        if await self._is_turned_away():
+            return
         # A browser drops the connection when it offered subprotocols and none was selected.
         await self._socket.accept(subprotocol="realtime" if "realtime" in self._offered else None)
         try:
-            self._service.access.check(self._socket.headers, self._offered)
-            options = parse_options(self._socket.query_params, self._service.defaults, self._protocol)
-            wish = self._service.access.session(self._socket.headers, self._offered)
-            peer = self._socket.client
-            owner = self._service.access.owner(self._socket.headers, self._offered, peer.host if peer else "")
-            if await self._goes_on(options, owner):
-                return
-            seat = Seat(
-                self._socket,
-                self._session_id,
-                self._service.clock,
-                send_s=self._service.limits.send_s,
-                grace_s=self._service.seats.grace_s,
-                key=options.session_key,
-            )
-            with self._service.seats.kept(seat, owner, options.session_key):
-                await self._begin(seat, replace(options, session=wish))
+            options, owner = self._admitted()
+            if not await self._goes_on(options, owner):
+                await self._begin(options, owner)
         except OmniDuplexError as error:
             await self._refuse(error)
         except WebSocketDisconnect:
             pass
+
+    def _admitted(self) -> tuple[ConnectionOptions, Owner]:
+        """What the client asks for, and who it is. Raises `ClientError` when it may not have it."""
+        access, peer = self._service.access, self._socket.client
+        access.check(self._socket.headers, self._offered)
+        options = parse_options(self._socket.query_params, self._service.defaults, self._protocol)
+        options = replace(options, session=access.session(self._socket.headers, self._offered))
+        return options, access.owner(self._socket.headers, self._offered, peer.host if peer else "")
+
+    async def _is_turned_away(self) -> bool:
+        """Answer a program's request to connect with 503 where there is neither an engine nor a place in the queue.
+
+        Pages cannot read such an answer, and the demo's clients expect an event: both are accepted first.
+        """
+        if "origin" in self._socket.headers or self._protocol is Protocol.MINICPMO or self._service.refusal is None:
+            return False
+        try:
+            options, owner = self._admitted()
+        except OmniDuplexError:
+            # It will be told when it is accepted.
+            return False
+        if options.resume or (options.session_key and self._service.seats.with_key(owner, options.session_key)):
+            return False
+        error = await self._service.refusal(options.waits)
+        if error is None:
+            return False
+        log.info("session %s turned away: %s", self._session_id, type(error).__name__)
+        headers = {"Retry-After": str(math.ceil(error.retry_after_s or _ASK_AGAIN_S))}
+        await self._socket.send_denial_response(JSONResponse(self._error_event(error), 503, headers))
+        return True
 
     async def _goes_on(self, options: ConnectionOptions, owner: str) -> bool:
         """Take another socket's place in its session, and return when that is over. False when there is none."""
@@ -160,8 +191,6 @@ class _Connection:
             if options.resume:
                 async with asyncio.timeout(self._service.limits.send_s):
                     first = await self._next_frame()
-                if first is None:
-                    raise WebSocketDisconnect
                 request = parse_resume(first)
                 seat = self._service.seats.with_token(request.session_id, request.resume_token)
                 arrival.last_received = request.last_received_server_event_seq
@@ -180,17 +209,37 @@ class _Connection:
             await self._explain(arrival.refusal)
         return arrival.refusal is None
 
-    async def _begin(self, seat: Seat, options: ConnectionOptions) -> None:
-        try:
-            async with self._service.lease() as leased:
-                await self._converse(seat, leased, options)
-        except OmniDuplexError as error:
-            # Whoever sits there now is told, and not the socket it began with.
-            if seat.socket is not None:
-                self._socket = seat.socket
-                await self._refuse(error)
+    async def _begin(self, options: ConnectionOptions, owner: Owner) -> None:
+        early = EarlyFrames()
+        queueing = Queueing(
+            QueueEvents(self._protocol, options, f"ticket_{self._session_id}"),
+            early,
+            receive=self._next_frame,
+            send=self._send_text,
+            update_s=self._service.queue_update_s,
+            send_s=self._service.limits.send_s,
+        )
+        wish = EngineSession(options.settings.mode)
+        async with self._service.lease(wish, queueing.wait if options.waits else None) as leased:
+            await queueing.done()
+            seat = Seat(
+                self._socket,
+                self._session_id,
+                self._service.clock,
+                send_s=self._service.limits.send_s,
+                grace_s=self._service.seats.grace_s,
+                key=options.session_key,
+            )
+            with self._service.seats.kept(seat, owner, options.session_key):
+                try:
+                    await self._converse(seat, leased, options, early)
+                except OmniDuplexError as error:
+                    # Whoever sits there now is told, and not the socket it began with.
+                    if seat.socket is not None:
+                        self._socket = seat.socket
+                        await self._refuse(error)
 
-    async def _converse(self, seat: Seat, leased: EngineLease, options: ConnectionOptions) -> None:
+    async def _converse(self, seat: Seat, leased: EngineLease, options: ConnectionOptions, early: EarlyFrames) -> None:
         service = self._service
         facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in, seat.token)
         expires_at = int(time.time()) + _NOMINAL_LIFE_S
@@ -199,7 +248,6 @@ class _Connection:
         canceller = None
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
-        early = _EarlyFrames()
         async with beside(early=self._keep(early)):
             await leased.engine.begin(EngineSession(options.settings.mode))
             # A neural detector takes 90 ms to load.
@@ -235,21 +283,22 @@ class _Connection:
         if seat.socket is not None:
             await seat.close(dialect.farewell("client_closed"))
 
-    async def _keep(self, early: "_EarlyFrames") -> None:
+    async def _keep(self, early: EarlyFrames) -> None:
         """Read on while the engine gets ready: a socket that is not read answers no ping."""
         while True:
-            frame = await self._next_frame()
-            if frame is None:
-                raise WebSocketDisconnect
-            early.put(frame)
+            early.put(await self._next_frame())
 
-    async def _next_frame(self) -> Frame | None:
-        """One message, or None when the client has gone."""
+    async def _next_frame(self) -> Frame:
+        """One message. Raises `WebSocketDisconnect` when the client has gone."""
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
-            return None
+            raise WebSocketDisconnect(message["code"])
         text: str | None = message.get("text")
         return bytes(message["bytes"]) if text is None else text
+
+    async def _send_text(self, frame: Frame) -> None:
+        assert isinstance(frame, str)
+        await self._socket.send_text(frame)
 
     async def _explain(self, error: ClientError) -> None:
         """Say why something was refused without which the connection goes on."""
@@ -263,12 +312,10 @@ class _Connection:
             log.error("session %s: %s", self._session_id, error)
         if not self._connected():
             return
-        code = refusal_code(self._protocol, error)
-        event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
         reason = str(error).encode()[:_REASON_BYTES].decode(errors="ignore")
         try:
             async with asyncio.timeout(self._service.limits.send_s):
-                await self._socket.send_json({"type": "error", "event_id": "event_refused", "error": event})
+                await self._socket.send_json(self._error_event(error))
                 await self._socket.close(CLOSE_CODES[type(error)], reason)
         except (TimeoutError, WebSocketDisconnect):
             log.info("session %s: the client was gone before it could be told", self._session_id)
@@ -277,18 +324,7 @@ class _Connection:
         states = (self._socket.client_state, self._socket.application_state)
         return all(state is WebSocketState.CONNECTED for state in states)
 
-
-class _EarlyFrames:
-    """What a client sends before its session is ready: kept up to a bound, the rest is dropped."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.dropped = False
-        self._room = _EARLY_BYTES
-
-    def put(self, frame: Frame) -> None:
-        self._room -= len(frame)
-        if self._room >= 0:
-            self.frames.append(frame)
-        else:
-            self.dropped = True
+    def _error_event(self, error: OmniDuplexError) -> dict[str, object]:
+        code = refusal_code(self._protocol, error)
+        event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
+        return {"type": "error", "event_id": "event_refused", "error": event}

@@ -47,6 +47,8 @@ class ConnectionOptions:
     """By this name another socket of the same client may go on with the session."""
     session: Mapping[str, Any] = field(default_factory=dict)
     """What the key of `Protocol.OPENAI` and its beta begins with, beyond `settings`."""
+    waits: bool = True
+    """Rather wait for an engine than be refused."""
 
 
 def parse_options(
@@ -85,6 +87,7 @@ def parse_options(
         # What is paced by the clock is not kept for somebody who was away.
         resume=resume and goes_on,
         session_key=_session_key(query) if goes_on else None,
+        waits=_choice(query, "queue", _SWITCH, default=True),
     )
 
 

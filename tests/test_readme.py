@@ -37,7 +37,7 @@ from http_compat.reply import LONGEST_WAITING_S
 from http_compat.routes import _DECODES_AT_ONCE
 from http_compat.session_limits import SessionLimits as HttpSessionLimits
 from http_compat.sessions import _REMEMBERED_PEERS
-from realtime import endpoint
+from realtime import queueing
 from realtime.dialects import live, minicpmo, steady
 from realtime.dialects.conversation_items import LARGEST_ITEMS_BYTES, MOST_ITEMS
 from realtime.dialects.json_event import read_object
@@ -305,9 +305,10 @@ def other_client_event_types(*unions: object) -> set[str]:
 
 def server_event_types() -> set[str]:
     found: set[str] = set()
-    for path in [*(ROOT / "realtime" / "dialects").glob("*.py"), ROOT / "realtime" / "resume.py"]:
+    modules = (ROOT / "realtime" / name for name in ("resume.py", "queue_events.py"))
+    for path in [*(ROOT / "realtime" / "dialects").glob("*.py"), *modules]:
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(rf'(?:"type": |_text\()"({EVENT_NAME}|error|info)"', text))
+        found |= set(re.findall(rf'(?:"type": |_text\(|_event\()"({EVENT_NAME}|error|info)"', text))
         for prefix in re.findall(r'"type": f"([a-z_.]+)\{what\}"', text):
             found |= {f"{prefix}{what}" for what in ("added", "done")}
     # What Live acknowledges is named after what was asked.
@@ -445,7 +446,7 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
     ("row", "bound"),
     [
         ("one message of the client", f"{app._LARGEST_MESSAGE_BYTES // 2**20} MiB"),
-        ("(`_EarlyFrames`)", f"{endpoint._EARLY_BYTES // 2**20} MiB"),
+        ("(`EarlyFrames`)", f"{queueing._EARLY_BYTES // 2**20} MiB"),
         ("(`Recording`)", f"{SETTINGS.keep_s} s; {SETTINGS.push_to_talk_s} s in push to talk"),
         ("(`EngineFeed`)", f"{LIMITS.input_waiting_s:.0f} s"),
         ("(`InputFeed`)", f"{ENGINE.kept_audio_s:.0f} s"),
@@ -468,6 +469,7 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
             "(`OutputTail`)",
             f"{_default(OutputTail.__init__, 'lines')} lines of {_default(OutputTail.__init__, 'line_bytes')} bytes",
         ),
+        ("(`LeaseQueue`)", f"{Settings().engine.queue} (`--queue`)"),
         ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
         ("(`read_body`)", f"{body.LARGEST_BODY_BYTES // 2**20} MiB; {body._READ_WITHIN_S:.0f} s to arrive"),
         ("(`Pictures`)", f"{MOST_PICTURES_WAITING} pictures; 1 in duplex"),

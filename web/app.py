@@ -22,9 +22,12 @@ from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorKind, DetectorMaker, detector_maker
 from duplex.echo_canceller import EchoCanceller, canceller_maker
-from duplex.engine.pool import EnginePool
-from duplex.errors import OmniDuplexError
+from duplex.engine.base import EngineSession
+from duplex.engine.pool import EnginePool, Meanwhile
+from duplex.engine.queue import Place
+from duplex.errors import CapacityError, OmniDuplexError
 from duplex.session import SessionLimits
+from duplex.tasks import beside
 from http_compat.control import PortSwitch, make_control_app
 from http_compat.errors import refuse
 from http_compat.routes import HttpService
@@ -49,6 +52,9 @@ _LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _GOODBYE_S = 5
 """How long calls may take to end after SIGTERM before they are cut."""
+
+_MAKES_ROOM_EVERY_S = 2.0
+"""Between two looks whether an HTTP session has ended without saying so."""
 
 _KEEP_ALIVE_S = 75
 """Callers leave connections open between two turns and take them up again; after uvicorn's 5 s they would be gone."""
@@ -88,7 +94,8 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
             {"kind": engine.kind, "state": engine.state, "detail": engine.detail, "stand_in": engine.stand_in}
             for engine in pool.status()
         ]
-        return {"version": app.version, "engines": engines, "conversation": settings.conversation.mode}
+        queue = {"length": pool.queue_length, "limit": settings.engine.queue}
+        return {"version": app.version, "engines": engines, "queue": queue, "conversation": settings.conversation.mode}
 
     app.add_middleware(_PageHeaders)
     if settings.server.allow_origins:
@@ -115,7 +122,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
         control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
-        pool = await stack.enter_async_context(open_engines(spec, clock=clock))
+        pool = await stack.enter_async_context(open_engines(spec, clock=clock, queue_limit=settings.engine.queue))
         service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
         seats = Seats(settings.conversation.resume_grace_s)
         app = PortSwitch(create_app(settings, pool, service, seats), make_control_app(service), control_port)
@@ -202,11 +209,15 @@ def _realtime_service(
     settings: Settings, pool: EnginePool, service: HttpService, access: Access, seats: Seats
 ) -> RealtimeService:
     @contextlib.asynccontextmanager
-    async def lease() -> AsyncIterator[EngineLease]:
+    async def lease(wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
         await service.sessions.make_room()
-        async with pool.lease() as engine:
+        async with pool.lease(meanwhile=meanwhile and _making_room(service, meanwhile)) as engine:
             yield EngineLease(engine, str(engine.kind), engine.stand_in)
+
+    async def refusal(waits: bool) -> CapacityError | None:
+        await service.sessions.make_room()
+        return await pool.refusal(waits=waits)
 
     chosen = settings.conversation
     return RealtimeService(
@@ -220,7 +231,24 @@ def _realtime_service(
         make_canceller=_canceller_maker(chosen.aec),
         clock=MonotonicClock(),
         seats=seats,
+        refusal=refusal,
     )
+
+
+def _making_room(service: HttpService, meanwhile: Meanwhile) -> Meanwhile:
+    """The same, and whoever is next looks now and then whether an HTTP session has fallen idle."""
+
+    async def look(place: Callable[[], Place]) -> None:
+        while True:
+            await asyncio.sleep(_MAKES_ROOM_EVERY_S)
+            if place().position == 1:
+                await service.sessions.make_room()
+
+    async def wait(place: Callable[[], Place]) -> None:
+        async with beside(room=look(place)):
+            await meanwhile(place)
+
+    return wait
 
 
 def _detector_maker(kind: DetectorKind) -> DetectorMaker:

@@ -195,6 +195,7 @@ def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
     add("--engine", dest="engine.kind", metavar="auto|llama-server|parrot", help="which engine (auto)")
     add("--engine-url", dest="engine.url", metavar="URL", help="use this running llama-server of this machine")
     add("--engine-port", dest="engine.port", metavar="PORT", help="the engine's port (port + 10000)")
+    add("--queue", dest="engine.queue", metavar="N", help="how many may wait for an engine; 0: refuse them (16)")
     add(
         "--print-engine-output",
         dest="engine.print_output",

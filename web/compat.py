@@ -11,7 +11,6 @@ import httpx
 
 from duplex.clock import Clock
 from duplex.engine.base import EngineAudio
-from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool
 from duplex.engine.ports import is_loopback
 from duplex.errors import CapacityError, EngineNotReady
@@ -37,9 +36,6 @@ async def http_service(
 ) -> AsyncIterator[HttpService]:
     """The service behind the routes; its sessions live while the body runs."""
 
-    def can_lease() -> bool:
-        return any(engine.state is EngineState.READY for engine in pool.status())
-
     def health() -> Health:
         return judge(pool.status())
 
@@ -50,7 +46,7 @@ async def http_service(
     with _timing_log(settings.http.wav_timing_log) as timing:
         sessions = HttpSessions(
             lease=pool.lease,
-            can_lease=can_lease,
+            can_lease=lambda: pool.can_lease,
             refusal=refusal,
             clock=clock,
             rules=SessionRules(

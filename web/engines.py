@@ -72,9 +72,10 @@ def engine_spec(settings: Settings) -> EngineSpec:
 
 @contextlib.asynccontextmanager
 async def open_engines(
-    spec: EngineSpec, *, clock: Clock, limits: EngineLimits | None = None
+    spec: EngineSpec, *, clock: Clock, queue_limit: int = 0, limits: EngineLimits | None = None
 ) -> AsyncIterator[EnginePool]:
-    """A pool that is supervised while the body runs. Returns before the engine is ready; `status` tells when.
+    """A pool that is supervised while the body runs, and for which `queue_limit` conversations may wait. Returns before
+    the engine is ready; `status` tells when.
 
     Raises `EngineStartFailed` when the port is taken.
     """
@@ -104,6 +105,6 @@ async def open_engines(
             )
 
         host = EngineHost(spec, make_engine=make_engine, client=client, clock=clock, limits=HostLimits(restart=restart))
-        pool = EnginePool([host])
+        pool = EnginePool([host], queue_limit=queue_limit, clock=clock)
         await cleanup.enter_async_context(pool.running())
         yield pool

@@ -132,6 +132,8 @@ class EngineSettings(_Part):
     cuda_lib_path: str = "/usr/local/cuda/lib64"
     parrot_faults: tuple[str, ...] = ()
     """`NAME=VALUE` switches of the parrot, for tests."""
+    queue: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """How many conversations may wait for an engine; 0: none, they are refused."""
     print_output: bool = False
     """Print the engine's own lines on stdout; they may hold what was said."""
 

@@ -105,6 +105,7 @@ class EngineHost:
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._changed = asyncio.Event()
+        self._observers: list[Callable[[], None]] = []
         self._engine: HostedEngine | None = None
         self._attention = asyncio.Event()
         self._fault: str | None = None
@@ -116,6 +117,10 @@ class EngineHost:
     def status(self) -> EngineStatus:
         """The slot now."""
         return EngineStatus(kind=self._spec.kind, state=self._state, detail=self._detail, stand_in=self._spec.stand_in)
+
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Call `observer` after every change of `status`, at once. It must not raise."""
+        self._observers.append(observer)
 
     async def wait_until(self, *states: EngineState) -> EngineStatus:
         """Return as soon as the slot is in one of `states`."""
@@ -320,3 +325,5 @@ class EngineHost:
         self._detail = detail
         self._changed.set()
         self._changed = asyncio.Event()
+        for observer in self._observers:
+            observer()

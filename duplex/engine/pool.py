@@ -1,16 +1,22 @@
-"""All engines of one server: which one a conversation gets, or why it gets none."""
+"""All engines of one server: which one a conversation gets, who waits for one, or why somebody gets none."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 
+from duplex.clock import Clock, MonotonicClock
 from duplex.engine.host import EngineHost, EngineState, EngineStatus
 from duplex.engine.lease import LeasedEngine
-from duplex.errors import CapacityError, EngineBusy, ShuttingDown
+from duplex.engine.queue import LeaseLengths, LeaseQueue, Place
+from duplex.errors import CapacityError, EngineBusy, QueueFull, ShuttingDown
 from duplex.tasks import beside
 
-__all__ = ["EnginePool", "EngineStatus"]
+__all__ = ["EnginePool", "EngineStatus", "Meanwhile"]
 
+Meanwhile = Callable[[Callable[[], Place]], Coroutine[object, object, None]]
+"""What somebody does who waits, given a way to ask for his place. Cancelled when his turn has come; whoever raises has
+given his place up."""
 
 _HANGS_UP_WITHIN_S = 0.5
 """How long the end of a call may take to reach us."""
@@ -18,13 +24,29 @@ _HANGS_UP_WITHIN_S = 0.5
 _FINISHES_WITHIN_S = 10.0
 """A broken answer is drained in a few seconds; whoever has to wait longer had better be told."""
 
+_HOPELESS = frozenset({EngineState.FAILED, EngineState.STOPPED})
+_ON_LOAN = frozenset({EngineState.LEASED, EngineState.FINISHING})
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    turn: asyncio.Future[EngineHost] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
 
 class EnginePool:
-    """Lends out the engines of `hosts`. Nobody queues: what cannot be had soon is refused with the reason."""
+    """Lends out the engines of `hosts`, each to one at a time."""
 
-    def __init__(self, hosts: Sequence[EngineHost]) -> None:
+    def __init__(self, hosts: Sequence[EngineHost], *, queue_limit: int = 0, clock: Clock | None = None) -> None:
+        """`queue_limit`: how many may wait for an engine; with 0 what cannot be had soon is refused."""
         self._hosts = tuple(hosts)
+        self._clock = clock or MonotonicClock()
+        self._queue = LeaseQueue[_Waiter](queue_limit)
+        self._lengths = LeaseLengths()
+        self._lent_at: dict[EngineHost, float] = {}
+        self._promised: set[EngineHost] = set()
         self._closing = False
+        for host in self._hosts:
+            host.observe(self._hand_out)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -39,20 +61,66 @@ class EnginePool:
             try:
                 yield
             finally:
-                self._closing = True
+                self.close()
+
+    def close(self) -> None:
+        """Lend out nothing more: whoever waits is refused, whoever has an engine keeps it."""
+        self._closing = True
+        self._hand_out()
 
     @contextlib.asynccontextmanager
-    async def lease(self) -> AsyncIterator[LeasedEngine]:
-        """The exclusive right to an engine that is ready, or that becomes so within seconds.
+    async def lease(self, *, meanwhile: Meanwhile | None = None) -> AsyncIterator[LeasedEngine]:
+        """The exclusive right to an engine. With `meanwhile`, which then runs, it is waited for in the queue.
 
-        Raises `EngineBusy` when all that work are in conversations, `EngineNotReady` with the progress or the reason
-        when none works yet or any more, `ShuttingDown` when the server ends.
+        Raises `QueueFull` when too many wait already. Without `meanwhile` only an engine is had that is ready or
+        becomes so within seconds, and that nobody waits for: else `EngineBusy` when all that work are in conversations,
+        `EngineNotReady` with the progress or the reason when none works yet. Either way `EngineNotReady` when none
+        works any more, and `ShuttingDown` when the server ends.
         """
-        host = self._ready() or await self._soon()
-        if host is None:
+        if self._queue.limit == 0:
+            meanwhile = None
+        host = self._free()
+        if host is None and meanwhile is None:
+            host = await self._soon()
+        if host is None and meanwhile is None:
             raise self._refusal()
-        async with host.lease() as engine:
-            yield engine
+        had_a_turn = False
+        while host is None:
+            assert meanwhile is not None
+            host = await self._turn(meanwhile, first=had_a_turn)
+            self._promised.discard(host)
+            if host.status.state is not EngineState.READY:
+                # It failed in the moment between.
+                host, had_a_turn = None, True
+        self._lent_at[host] = self._clock.now()
+        try:
+            async with host.lease() as engine:
+                yield engine
+        finally:
+            self._lengths.record(self._clock.now() - self._lent_at.pop(host))
+
+    async def refusal(self, *, waits: bool) -> CapacityError | None:
+        """Why somebody who comes now would be refused; None when he would get an engine, or, if he `waits`, a place.
+
+        None too where there is no queue."""
+        if self._free() is not None:
+            return None
+        if self._queue.limit == 0:
+            # He is told when he has been accepted.
+            return None
+        if waits:
+            return self._no_place()
+        return None if await self._soon() is not None else self._refusal()
+
+    @property
+    def can_lease(self) -> bool:
+        """Whether somebody who does not wait would get an engine at once."""
+        return self._free() is not None
+
+    @property
+    def queue_length(self) -> int:
+        """How many wait."""
+        return len(self._queue)
 
     def status(self) -> tuple[EngineStatus, ...]:
         """Every engine now, in a fixed order."""
@@ -63,10 +131,15 @@ class EnginePool:
         for host in self._hosts:
             await host.wait_until(EngineState.READY, EngineState.LEASED, EngineState.FAILED, EngineState.STOPPED)
 
+    # --- those who do not wait
+
+    def _free(self) -> EngineHost | None:
+        """One for somebody who has just come: nobody overtakes those who wait."""
+        return None if self._closing or len(self._queue) else self._ready()
+
     def _ready(self) -> EngineHost | None:
-        if self._closing:
-            return None
-        return next((host for host in self._hosts if host.status.state is EngineState.READY), None)
+        ready = (host for host in self._hosts if host.status.state is EngineState.READY)
+        return next((host for host in ready if host not in self._promised), None)
 
     async def _soon(self) -> EngineHost | None:
         """Somebody who hangs up and calls again meets his own last call: first before we have noticed its end, then
@@ -79,13 +152,13 @@ class EnginePool:
                 asyncio.ensure_future(host.wait_while(state)) for host in self._hosts if host.status.state is state
             ]
             try:
-                if waiting:
+                if waiting and not len(self._queue):
                     await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # Also when the caller gives up: nobody else would end them.
                 for wait in waiting:
                     wait.cancel()
-        return self._ready()
+        return self._free()
 
     def _refusal(self) -> CapacityError:
         if self._closing:
@@ -93,3 +166,64 @@ class EnginePool:
         refusals = [host.refusal() for host in self._hosts]
         busy = next((refusal for refusal in refusals if isinstance(refusal, EngineBusy)), None)
         return busy or next(iter(refusals), ShuttingDown("The server has no engine."))
+
+    # --- those who wait
+
+    async def _turn(self, meanwhile: Meanwhile, *, first: bool) -> EngineHost:
+        """The engine of somebody whose turn has come, promised to him."""
+        refusal = None if first else self._no_place()
+        if refusal is not None:
+            raise refusal
+        waiter = _Waiter()
+        self._queue.join(waiter, first=first)
+        self._hand_out()
+        try:
+            async with beside(waiting=meanwhile(lambda: self._place(waiter))):
+                return await waiter.turn
+        except BaseException:
+            self._queue.leave(waiter)
+            if waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
+                self._promised.discard(waiter.turn.result())
+                self._hand_out()
+            raise
+
+    def _no_place(self) -> CapacityError | None:
+        """Why nobody more may wait; None while somebody may."""
+        if self._is_hopeless:
+            return self._refusal()
+        if not self._queue.is_full:
+            return None
+        length = len(self._queue)
+        return QueueFull(
+            f"Every engine is in a conversation, and {length} wait for one already. Try again later.",
+            retry_after_s=self._estimate(length),
+        )
+
+    def _place(self, waiter: _Waiter) -> Place:
+        # Between the turn and the end of the wait it is the next.
+        position = self._queue.position(waiter) or 1
+        return Place(position, max(len(self._queue), position), self._estimate(position))
+
+    def _estimate(self, position: int) -> float | None:
+        now = self._clock.now()
+        running = [now - lent for host, lent in self._lent_at.items() if host.status.state in _ON_LOAN]
+        return self._lengths.estimated_wait_s(position, running)
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return self._closing or all(host.status.state in _HOPELESS for host in self._hosts)
+
+    def _hand_out(self) -> None:
+        """Give what is ready to those who wait, in their order; or tell them that nothing will be."""
+        while (waiter := self._queue.head) is not None:
+            if waiter.turn.done():
+                self._queue.leave(waiter)
+            elif self._is_hopeless:
+                self._queue.leave(waiter)
+                waiter.turn.set_exception(self._refusal())
+            elif (host := self._ready()) is not None:
+                self._queue.leave(waiter)
+                self._promised.add(host)
+                waiter.turn.set_result(host)
+            else:
+                return

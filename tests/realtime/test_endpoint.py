@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from duplex import errors
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
-from duplex.engine.base import Mode
+from duplex.engine.base import EngineSession, Mode
+from duplex.engine.pool import Meanwhile
 from duplex.errors import EngineBusy, EngineExited, EngineNotReady
 from duplex.session import SessionLimits
 from realtime.access import Access
@@ -42,7 +43,8 @@ class Pool:
         self.returned = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def lease(self) -> AsyncIterator[EngineLease]:
+    async def lease(self, wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
+        del wish, meanwhile
         if self.refusal is not None:
             raise self.refusal
         if self.leased:

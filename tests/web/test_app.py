@@ -12,6 +12,7 @@ import psutil
 import pytest
 import soundfile
 from rich.console import Console
+from websockets.exceptions import InvalidStatus
 
 from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
@@ -125,13 +126,30 @@ async def test_nothing_of_one_call_is_heard_in_the_next(server: RunningServer) -
                 assert loudest_hz(piece.tobytes(), 90, 220) > 150, "the first caller's voice"
 
 
-async def test_a_second_caller_is_told_to_come_back_and_the_first_goes_on(server: RunningServer) -> None:
+async def test_a_second_caller_waits_for_the_first_or_is_told_to_come_back(server: RunningServer) -> None:
     async with peer(server.address, BINARY + "&conversation=simplex") as first:
+        await first.until("session.created")
+        async with peer(server.address, BINARY + "&conversation=simplex") as second:
+            assert (await second.until("session.queued"))["position"] == 1
+            with pytest.raises(InvalidStatus):
+                async with peer(server.address, BINARY + "&queue=0"):
+                    pass
+            async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+                assert (await client.get("/status")).json()["queue"] == {"length": 1, "limit": 16}
+                assert (await client.post("/omni/init_sys_prompt", json={})).status_code == 503
+            await ask(first)
+            await hear(first)
+            await first.connection.close()
+            await second.until("session.created")
+            await ask(second)
+            await hear(second)
+
+
+async def test_without_a_queue_a_second_caller_is_accepted_and_told_to_come_back(tmp_path: Path) -> None:
+    async with running_server(tmp_path / "server.log", "--queue", "0") as server, peer(server.address) as first:
         await first.until("session.created")
         async with peer(server.address, BINARY) as second:
             assert await second.closed() == 1013
-        await ask(first)
-        await hear(first)
 
 
 async def test_an_engine_killed_in_mid_call_ends_the_call_and_the_next_one_works(server: RunningServer) -> None:

@@ -35,7 +35,7 @@ async def test_an_answer_of_the_parrot_is_taken_up_again_and_a_stop_waits_for_no
         await client.closed()
         # An engine that is kept for somebody is not free for anybody else.
         stranger = await sockets.enter_async_context(peer(server.address, SIMPLEX))
-        assert await stranger.closed() == 1013
+        await stranger.until("session.queued")
         again = await sockets.enter_async_context(peer(server.address, SIMPLEX + "&resume=1"))
         await again.send(
             {
