@@ -81,7 +81,7 @@ class HttpSessions:
     def __init__(
         self,
         *,
-        lease: Callable[[], AbstractAsyncContextManager[Engine]],
+        lease: Callable[[EngineSession], AbstractAsyncContextManager[Engine]],
         can_lease: Callable[[], bool],
         refusal: Callable[[], CapacityError | None],
         clock: Clock,
@@ -89,8 +89,9 @@ class HttpSessions:
         on_wav: OnWav | None = None,
         on_end: Callable[[bool], None] | None = None,
     ) -> None:
-        """`lease` gives an engine or raises `CapacityError`, `can_lease` says whether it would at once, `refusal` why
-        no engine works at all. `on_end` is called when a session has ended, with whether another one took its place."""
+        """`lease` gives an engine for such a conversation or raises `CapacityError`, `can_lease` says whether it would
+        at once, `refusal` why no engine works at all. `on_end` is called when a session has ended, with whether another
+        one took its place."""
         self.rules = rules
         self._lease = lease
         self._can_lease = can_lease
@@ -235,8 +236,9 @@ class HttpSessions:
         """One session from its lease to its end."""
         held: _Held | None = None
         try:
-            async with self._lease() as engine:
-                await engine.begin(EngineSession(choice.mode, vision=choice.vision, voice=choice.voice))
+            wish = EngineSession(choice.mode, vision=choice.vision, voice=choice.voice)
+            async with self._lease(wish) as engine:
+                await engine.begin(wish)
                 session = HttpSession(
                     engine,
                     choice,

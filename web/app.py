@@ -39,7 +39,7 @@ from realtime.endpoint import EngineLease, RealtimeService, make_router
 from realtime.seat import Seats
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
-from web.engines import engine_spec, open_engines
+from web.engines import engine_specs, open_engines
 from web.settings import Settings, SettingsError
 from web.tls import Tls, open_tls
 
@@ -114,7 +114,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
 
     Raises `SettingsError` when an address cannot be bound and `EngineStartFailed` when the engine cannot be started.
     """
-    spec = await asyncio.to_thread(engine_spec, settings)
+    specs = await asyncio.to_thread(engine_specs, settings)
     tls = await asyncio.to_thread(open_tls, settings.server)
     clock = MonotonicClock()
     host = settings.server.host
@@ -122,7 +122,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
         control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
-        pool = await stack.enter_async_context(open_engines(spec, clock=clock, queue_limit=settings.engine.queue))
+        pool = await stack.enter_async_context(open_engines(specs, clock=clock, queue_limit=settings.engine.queue))
         service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
         seats = Seats(settings.conversation.resume_grace_s)
         app = PortSwitch(create_app(settings, pool, service, seats), make_control_app(service), control_port)
@@ -212,7 +212,7 @@ def _realtime_service(
     async def lease(wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
         await service.sessions.make_room()
-        async with pool.lease(meanwhile=meanwhile and _making_room(service, meanwhile)) as engine:
+        async with pool.lease(wish, meanwhile=meanwhile and _making_room(service, meanwhile)) as engine:
             yield EngineLease(engine, str(engine.kind), engine.stand_in)
 
     async def refusal(waits: bool) -> CapacityError | None:

@@ -189,12 +189,18 @@ def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
     add("--llamacpp-root", dest="engine.llamacpp_root", metavar="DIR", help="llama.cpp-omni, with llama-server built")
     add("--model-dir", dest="engine.model_dir", metavar="DIR", help="the MiniCPM-o GGUF directory")
     add("--llm-model", dest="engine.llm_model", metavar="FILE", help="language model in it (detected)")
-    add("--gpu-devices", dest="engine.gpu_devices", metavar="LIST", help="CUDA_VISIBLE_DEVICES of the engine")
+    add(
+        "--gpu-devices",
+        dest="engine.gpu_devices",
+        metavar="LIST",
+        help="CUDA_VISIBLE_DEVICES, shared out among the engines",
+    )
     add("--output-dir", dest="engine.output_dir", metavar="DIR", help="where the engine writes (a private directory)")
     add("--vision-backend", dest="engine.vision_backend", metavar="metal|coreml", help="vision model's backend (metal)")
     add("--engine", dest="engine.kind", metavar="auto|llama-server|parrot", help="which engine (auto)")
+    add("--engines", dest="engine.count", metavar="N", help="how many, each for one conversation at a time (1)")
     add("--engine-url", dest="engine.url", metavar="URL", help="use this running llama-server of this machine")
-    add("--engine-port", dest="engine.port", metavar="PORT", help="the engine's port (port + 10000)")
+    add("--engine-port", dest="engine.port", metavar="PORT", help="the first engine's port (port + 10000)")
     add("--queue", dest="engine.queue", metavar="N", help="how many may wait for an engine; 0: refuse them (16)")
     add(
         "--print-engine-output",

@@ -1,13 +1,13 @@
 """From settings to running engines."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import httpx
 
 from duplex.clock import Clock
-from duplex.engine.host import EngineHost, HostLimits
+from duplex.engine.host import EngineFactory, EngineHost, HostLimits
 from duplex.engine.llama_server import EngineLimits, LlamaServerEngine
 from duplex.engine.llama_wire import OmniInit
 from duplex.engine.model_files import (
@@ -19,17 +19,17 @@ from duplex.engine.model_files import (
 from duplex.engine.pool import EnginePool
 from duplex.engine.restart import RestartLimits
 from duplex.engine.spec import EngineKind, EngineSpec
-from duplex.engine.watch import make_watcher
+from duplex.engine.watch import SpoolWatcher, make_watcher
 from duplex.engine.workdir import EngineDirs
 from web.settings import Settings
 
-__all__ = ["engine_spec", "open_engines"]
+__all__ = ["engine_spec", "engine_specs", "open_engines"]
 
 _KEEP_ALIVE_S = 4.0
 
 
 def engine_spec(settings: Settings) -> EngineSpec:
-    """The one engine the settings ask for. Checks its files (blocking) and raises `EngineStartFailed`."""
+    """One engine as the settings ask for it. Checks its files (blocking) and raises `EngineStartFailed`."""
     engine = settings.engine
     if settings.engine_kind is EngineKind.PARROT:
         return EngineSpec(
@@ -70,41 +70,82 @@ def engine_spec(settings: Settings) -> EngineSpec:
     )
 
 
+def engine_specs(settings: Settings) -> tuple[EngineSpec, ...]:
+    """All of them: each has its own port, spool and share of the GPUs. Raises as `engine_spec` does."""
+    first, count = engine_spec(settings), settings.engine.count
+    if count == 1:
+        return (first,)
+    return tuple(
+        replace(
+            first,
+            port=first.port and first.port + number,
+            output_dir=first.output_dir and first.output_dir / f"engine_{number}",
+            gpu_devices=_share(first.gpu_devices, number, count),
+        )
+        for number in range(count)
+    )
+
+
+def _share(devices: str | None, number: int, count: int) -> str | None:
+    """Of a list separated by commas: neighbours together; where there are too few, several engines have the same."""
+    if not devices:
+        return devices
+    each = devices.split(",")
+    if len(each) < count:
+        return each[number % len(each)]
+    return ",".join(each[number * len(each) // count : (number + 1) * len(each) // count])
+
+
 @contextlib.asynccontextmanager
 async def open_engines(
-    spec: EngineSpec, *, clock: Clock, queue_limit: int = 0, limits: EngineLimits | None = None
+    specs: Sequence[EngineSpec], *, clock: Clock, queue_limit: int = 0, limits: EngineLimits | None = None
 ) -> AsyncIterator[EnginePool]:
     """A pool that is supervised while the body runs, and for which `queue_limit` conversations may wait. Returns before
-    the engine is ready; `status` tells when.
+    the engines are ready; `status` tells when.
 
-    Raises `EngineStartFailed` when the port is taken.
+    Raises `EngineStartFailed` when a port is taken.
     """
-    # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
-    restart = RestartLimits() if spec.url is None else RestartLimits(max_per_hour=None)
     async with contextlib.AsyncExitStack() as cleanup:
         watcher = make_watcher()
         cleanup.callback(watcher.close)
-        # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is then
-        # dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
-        pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
-        client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=pooled))
-
-        def make_engine(base_url: str, dirs: EngineDirs) -> LlamaServerEngine:
-            parrot = OmniInit(
-                model_dir=dirs.placeholder.parent, tts_bin_dir=dirs.placeholder.parent / "tts", token2wav_device="cpu"
+        hosts = []
+        for spec in specs:
+            # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is
+            # then dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
+            pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
+            client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=pooled))
+            # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
+            restart = RestartLimits() if spec.url is None else RestartLimits(max_per_hour=None)
+            hosts.append(
+                EngineHost(
+                    spec,
+                    make_engine=_engine_maker(spec, client, watcher, clock, limits or EngineLimits()),
+                    client=client,
+                    clock=clock,
+                    limits=HostLimits(restart=restart),
+                )
             )
-            return LlamaServerEngine(
-                base_url=base_url,
-                output_dir=dirs.output_dir,
-                input_dir=dirs.input_dir,
-                init=replace(spec.init or parrot, is_child=spec.url is None),
-                client=client,
-                watcher=watcher,
-                clock=clock,
-                limits=limits or EngineLimits(),
-            )
-
-        host = EngineHost(spec, make_engine=make_engine, client=client, clock=clock, limits=HostLimits(restart=restart))
-        pool = EnginePool([host], queue_limit=queue_limit, clock=clock)
+        pool = EnginePool(hosts, queue_limit=queue_limit, clock=clock)
         await cleanup.enter_async_context(pool.running())
         yield pool
+
+
+def _engine_maker(
+    spec: EngineSpec, client: httpx.AsyncClient, watcher: SpoolWatcher, clock: Clock, limits: EngineLimits
+) -> EngineFactory:
+    def make_engine(base_url: str, dirs: EngineDirs) -> LlamaServerEngine:
+        parrot = OmniInit(
+            model_dir=dirs.placeholder.parent, tts_bin_dir=dirs.placeholder.parent / "tts", token2wav_device="cpu"
+        )
+        return LlamaServerEngine(
+            base_url=base_url,
+            output_dir=dirs.output_dir,
+            input_dir=dirs.input_dir,
+            init=replace(spec.init or parrot, is_child=spec.url is None),
+            client=client,
+            watcher=watcher,
+            clock=clock,
+            limits=limits,
+        )
+
+    return make_engine

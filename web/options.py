@@ -29,6 +29,7 @@ OPTIONS = (
     Option("server.tls_key", "--tls-key", ("OMNI_DUPLEX_TLS_KEY",)),
     Option("server.state_dir", "--state-dir", ("OMNI_DUPLEX_STATE_DIR",)),
     Option("engine.kind", "--engine", ("OMNI_DUPLEX_ENGINE",)),
+    Option("engine.count", "--engines", ("OMNI_DUPLEX_ENGINES",)),
     Option("engine.url", "--engine-url", ("OMNI_DUPLEX_ENGINE_URL",)),
     Option("engine.port", "--engine-port", ("OMNI_DUPLEX_ENGINE_PORT",)),
     Option("engine.llamacpp_root", "--llamacpp-root", ("OMNI_DUPLEX_LLAMACPP_ROOT", "LLAMACPP_ROOT")),

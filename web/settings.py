@@ -110,15 +110,18 @@ class EngineSettings(_Part):
 
     kind: Literal["auto", "llama-server", "parrot"] = "auto"
     """`auto`: llama-server when its directory and the model's are given, else the parrot."""
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many are started, each for one conversation at a time."""
     url: Annotated[str, AfterValidator(_loopback_url)] | None = None
     """An engine on this machine that somebody else runs."""
     port: Port | None = None
-    """Default: the server's port + 10000. 0 takes any free port."""
+    """Of the first engine; the others follow. Default: the server's port + 10000. 0 takes any free ports."""
     llamacpp_root: UserPath | None = None
     model_dir: UserPath | None = None
     llm_model: str | None = None
     """File name inside `model_dir`; detected by default."""
     gpu_devices: str | None = None
+    """Shared out among the engines, in their order."""
     n_gpu_layers: Annotated[int, Field(ge=0)] = 99
     """0 for a machine without a GPU."""
     ctx_size: Annotated[int, Field(ge=512)] = 8192
@@ -346,14 +349,21 @@ def _check_tls(settings: Settings) -> None:
 def _check_ports(settings: Settings) -> None:
     port, control_port = settings.server.port, settings.control_port
     engine_port = settings.engine_port if settings.engine.url is None else 0
-    if engine_port > _HIGHEST_PORT:
+    others = settings.engine.count - 1
+    if engine_port + others > _HIGHEST_PORT:
         raise SettingsError(
-            f"--port {port} leaves no port for the engine (it would be {engine_port}): choose a --port "
-            f"of at most {_HIGHEST_PORT - ENGINE_PORT_OFFSET}, or give --engine-port."
+            f"--port {port} leaves no port for the engine (it would be {engine_port + others}): choose a --port "
+            f"of at most {_HIGHEST_PORT - ENGINE_PORT_OFFSET - others}, or give --engine-port."
         )
     if control_port > _HIGHEST_PORT:
         raise SettingsError(f"--port {port} leaves no control port: choose a lower one, or give --control-port.")
     named = {"--port": port, "--control-port": control_port, "--engine-port": engine_port}
+    for flag in ("--port", "--control-port"):
+        if engine_port and engine_port < named[flag] <= engine_port + others:
+            raise SettingsError(
+                f"The engines take the ports {engine_port} to {engine_port + others}, and {flag} is one of them: "
+                "choose another one, or another --engine-port."
+            )
     for (flag, one), (other_flag, other) in itertools.combinations(named.items(), 2):
         if one and one == other:
             raise SettingsError(f"{flag} and {other_flag} are both {one}: they must differ.")
@@ -366,6 +376,8 @@ def _check_ports(settings: Settings) -> None:
 
 def _check_engine(settings: Settings) -> None:
     engine = settings.engine
+    if engine.url is not None and engine.count > 1:
+        raise SettingsError("--engine-url names one engine, and --engines asks for more: give one of the two.")
     if engine.kind == "parrot":
         return
     if engine.url is not None:

@@ -112,11 +112,19 @@ class EngineHost:
         self._lease_over = asyncio.Event()
         self._lease_over.set()
         self._had_conversation = False
+        self._warm: EngineSession | None = None
 
     @property
     def status(self) -> EngineStatus:
         """The slot now."""
         return EngineStatus(kind=self._spec.kind, state=self._state, detail=self._detail, stand_in=self._spec.stand_in)
+
+    def warmth(self, wish: EngineSession) -> int:
+        """How little it takes until this engine is ready for `wish`: 2 when it was ready for the same last, 1 when no
+        model has to be loaded anew, 0 otherwise."""
+        if self._warm is None or self._warm.mode is not wish.mode:
+            return 0
+        return 2 if self._warm == wish else 1
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Call `observer` after every change of `status`, at once. It must not raise."""
@@ -174,6 +182,7 @@ class EngineHost:
                 await self._finish(leased)
             finally:
                 leased.expire()
+                self._warm = leased.conversation or self._warm
                 self._lease_over.set()
                 if self._engine is engine:
                     self._after_lease()
@@ -276,7 +285,8 @@ class EngineHost:
         """Initialise it for the default mode now, so that the first conversation starts fast."""
         self._report_progress("initialising")
         engine = self._make_engine(base_url, dirs)
-        await engine.begin(EngineSession(mode=self._spec.mode))
+        self._warm = EngineSession(mode=self._spec.mode)
+        await engine.begin(self._warm)
         await engine.finish()
         now_s = self._clock.now()
         self._policy.record_ready(now_s)

@@ -23,6 +23,8 @@ class LeasedEngine:
         self._spec = spec
         self._on_fault = on_fault
         self._begun = False
+        self.conversation: EngineSession | None = None
+        """The last one that was begun."""
 
     @property
     def kind(self) -> EngineKind:
@@ -39,6 +41,7 @@ class LeasedEngine:
         with self._watched() as engine:
             self._begun = True
             await engine.begin(session)
+            self.conversation = session
 
     async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """See `Engine.prefill`."""

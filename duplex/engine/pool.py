@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from duplex.clock import Clock, MonotonicClock
+from duplex.engine.base import EngineSession
 from duplex.engine.host import EngineHost, EngineState, EngineStatus
 from duplex.engine.lease import LeasedEngine
 from duplex.engine.queue import LeaseLengths, LeaseQueue, Place
@@ -30,6 +31,7 @@ _ON_LOAN = frozenset({EngineState.LEASED, EngineState.FINISHING})
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
+    wish: EngineSession | None
     turn: asyncio.Future[EngineHost] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -69,8 +71,11 @@ class EnginePool:
         self._hand_out()
 
     @contextlib.asynccontextmanager
-    async def lease(self, *, meanwhile: Meanwhile | None = None) -> AsyncIterator[LeasedEngine]:
-        """The exclusive right to an engine. With `meanwhile`, which then runs, it is waited for in the queue.
+    async def lease(
+        self, wish: EngineSession | None = None, *, meanwhile: Meanwhile | None = None
+    ) -> AsyncIterator[LeasedEngine]:
+        """The exclusive right to an engine: of those that are ready, the one that is nearest to the conversation wished
+        for. With `meanwhile`, which then runs, it is waited for in the queue.
 
         Raises `QueueFull` when too many wait already. Without `meanwhile` only an engine is had that is ready or
         becomes so within seconds, and that nobody waits for: else `EngineBusy` when all that work are in conversations,
@@ -79,15 +84,15 @@ class EnginePool:
         """
         if self._queue.limit == 0:
             meanwhile = None
-        host = self._free()
+        host = self._free(wish)
         if host is None and meanwhile is None:
-            host = await self._soon()
+            host = await self._soon(wish)
         if host is None and meanwhile is None:
             raise self._refusal()
         had_a_turn = False
         while host is None:
             assert meanwhile is not None
-            host = await self._turn(meanwhile, first=had_a_turn)
+            host = await self._turn(wish, meanwhile, first=had_a_turn)
             self._promised.discard(host)
             if host.status.state is not EngineState.READY:
                 # It failed in the moment between.
@@ -133,15 +138,15 @@ class EnginePool:
 
     # --- those who do not wait
 
-    def _free(self) -> EngineHost | None:
+    def _free(self, wish: EngineSession | None = None) -> EngineHost | None:
         """One for somebody who has just come: nobody overtakes those who wait."""
-        return None if self._closing or len(self._queue) else self._ready()
+        return None if self._closing or len(self._queue) else self._ready(wish)
 
-    def _ready(self) -> EngineHost | None:
-        ready = (host for host in self._hosts if host.status.state is EngineState.READY)
-        return next((host for host in ready if host not in self._promised), None)
+    def _ready(self, wish: EngineSession | None) -> EngineHost | None:
+        ready = [host for host in self._hosts if host.status.state is EngineState.READY and host not in self._promised]
+        return max(ready, key=lambda host: host.warmth(wish) if wish else 0, default=None)
 
-    async def _soon(self) -> EngineHost | None:
+    async def _soon(self, wish: EngineSession | None = None) -> EngineHost | None:
         """Somebody who hangs up and calls again meets his own last call: first before we have noticed its end, then
         while the engine thinks the answer he left to the end."""
         for state, patience_s in (
@@ -158,7 +163,7 @@ class EnginePool:
                 # Also when the caller gives up: nobody else would end them.
                 for wait in waiting:
                     wait.cancel()
-        return self._free()
+        return self._free(wish)
 
     def _refusal(self) -> CapacityError:
         if self._closing:
@@ -169,12 +174,12 @@ class EnginePool:
 
     # --- those who wait
 
-    async def _turn(self, meanwhile: Meanwhile, *, first: bool) -> EngineHost:
+    async def _turn(self, wish: EngineSession | None, meanwhile: Meanwhile, *, first: bool) -> EngineHost:
         """The engine of somebody whose turn has come, promised to him."""
         refusal = None if first else self._no_place()
         if refusal is not None:
             raise refusal
-        waiter = _Waiter()
+        waiter = _Waiter(wish)
         self._queue.join(waiter, first=first)
         self._hand_out()
         try:
@@ -221,7 +226,7 @@ class EnginePool:
             elif self._is_hopeless:
                 self._queue.leave(waiter)
                 waiter.turn.set_exception(self._refusal())
-            elif (host := self._ready()) is not None:
+            elif (host := self._ready(waiter.wish)) is not None:
                 self._queue.leave(waiter)
                 self._promised.add(host)
                 waiter.turn.set_result(host)

@@ -58,7 +58,8 @@ class House:
         self.ended.append(is_replaced)
 
     @asynccontextmanager
-    async def lease(self) -> AsyncIterator[Engine]:
+    async def lease(self, wish: EngineSession) -> AsyncIterator[Engine]:
+        del wish
         if not self.engines:
             raise EngineBusy("none is free")
         engine = self.engines.pop()

@@ -48,10 +48,10 @@ class RunningServer:
         for process in self.family():
             process.kill()
 
-    async def until_engine(self, state: str) -> None:
-        """Wait until the engine is in a state; the server is asked again and again, as its page does."""
+    async def until_engine(self, state: str, number: int = 0) -> None:
+        """Wait until an engine is in a state; the server is asked again and again, as its page does."""
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(_STARTS_WITHIN_S):
-            while (await client.get(f"{self.url}status")).json()["engines"][0]["state"] != state:  # noqa: ASYNC110
+            while (await client.get(f"{self.url}status")).json()["engines"][number]["state"] != state:  # noqa: ASYNC110
                 # Another process: there is no event to wait for, only its answers.
                 await asyncio.sleep(0.05)
 

@@ -1,6 +1,7 @@
 """The server as a person starts it: a child process with the parrot, and clients on real sockets."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -143,6 +144,26 @@ async def test_a_second_caller_waits_for_the_first_or_is_told_to_come_back(serve
             await second.until("session.created")
             await ask(second)
             await hear(second)
+
+
+async def test_two_engines_take_two_calls_at_a_time(tmp_path: Path) -> None:
+    flags = ("--engines", "2", "--engine-port", "0")
+    async with running_server(tmp_path / "server.log", *flags) as server, contextlib.AsyncExitStack() as sockets:
+        await server.until_engine("ready", number=1)
+        one, other = [
+            await sockets.enter_async_context(peer(server.address, BINARY + f"&conversation={mode}"))
+            for mode in ("simplex", "duplex")
+        ]
+        await one.until("session.created")
+        await other.until("session.created")
+        third = await sockets.enter_async_context(peer(server.address, BINARY + "&conversation=simplex"))
+        await third.until("session.queued")
+        await ask(one, pitch_hz=110.0)
+        await hear(one)
+        await other.connection.close()
+        await third.until("session.created")
+        await ask(third, pitch_hz=180.0)
+        await hear(third)
 
 
 async def test_without_a_queue_a_second_caller_is_accepted_and_told_to_come_back(tmp_path: Path) -> None:

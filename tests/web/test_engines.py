@@ -7,7 +7,7 @@ from duplex.engine.base import EngineSession, Mode
 from duplex.engine.host import EngineState
 from duplex.engine.spec import EngineKind
 from duplex.errors import EngineError, EngineStartFailed
-from web.engines import engine_spec, open_engines
+from web.engines import engine_spec, engine_specs, open_engines
 from web.settings import load_settings
 
 MODEL_FILES = (
@@ -64,9 +64,41 @@ def test_an_adopted_engine_needs_no_binary(real: dict[str, object]) -> None:
     assert (spec.url, spec.binary, spec.kind) == ("http://127.0.0.1:8080", None, EngineKind.LLAMA_SERVER)
 
 
+def test_each_engine_has_its_own_port_spool_and_gpu(real: dict[str, object], tmp_path: Path) -> None:
+    flags = {**real, "engine.count": 3, "engine.gpu_devices": "0,1,2", "engine.output_dir": tmp_path / "out"}
+    specs = engine_specs(load_settings(flags, {}))
+    assert [spec.port for spec in specs] == [19060, 19061, 19062]
+    assert [spec.gpu_devices for spec in specs] == ["0", "1", "2"]
+    assert [spec.output_dir for spec in specs] == [tmp_path / "out" / f"engine_{n}" for n in range(3)]
+    assert len({spec.llm for spec in specs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "count", "shares"),
+    [
+        (None, 2, [None, None]),
+        ("", 2, ["", ""]),
+        ("0,1", 1, ["0,1"]),
+        ("0,1", 2, ["0", "1"]),
+        ("0,1,2,3", 2, ["0,1", "2,3"]),
+        ("0,1,2", 2, ["0", "1,2"]),
+        ("0", 3, ["0", "0", "0"]),
+        ("0,1", 3, ["0", "1", "0"]),
+        ("GPU-8f,GPU-1c", 2, ["GPU-8f", "GPU-1c"]),
+    ],
+)
+def test_the_gpus_are_shared_out(
+    real: dict[str, object], devices: str | None, count: int, shares: list[str | None]
+) -> None:
+    chosen = {} if devices is None else {"engine.gpu_devices": devices}
+    specs = engine_specs(load_settings({**real, **chosen, "engine.count": count, "server.port": 0}, {}))
+    assert [spec.gpu_devices for spec in specs] == shares
+    assert {spec.port for spec in specs} == {0}, "any free port for each"
+
+
 async def test_the_parrot_starts_and_takes_a_conversation() -> None:
     spec = engine_spec(load_settings({"server.port": 0}, {}))
-    async with open_engines(spec, clock=MonotonicClock()) as pool:
+    async with open_engines([spec], clock=MonotonicClock()) as pool:
         await pool.wait_ready()
         assert [(status.state, status.stand_in) for status in pool.status()] == [(EngineState.READY, True)]
         async with pool.lease() as engine:
@@ -80,7 +112,7 @@ async def test_the_parrot_starts_and_takes_a_conversation() -> None:
 
 async def test_a_parrot_that_dies_in_a_decode_is_replaced() -> None:
     flags: dict[str, object] = {"server.port": 0, "engine.parrot_faults": ["die_in_decode=1"]}
-    async with open_engines(engine_spec(load_settings(flags, {})), clock=MonotonicClock()) as pool:
+    async with open_engines([engine_spec(load_settings(flags, {}))], clock=MonotonicClock()) as pool:
         await pool.wait_ready()
         async with pool.lease() as engine:
             await engine.begin(EngineSession(mode=Mode.SIMPLEX))

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
+from duplex.engine.base import EngineSession
 from duplex.engine.host import EngineHost, EngineState, EngineStatus
 from duplex.engine.lease import LeasedEngine
 from duplex.engine.pool import EnginePool
@@ -25,10 +26,14 @@ class FakeHost:
         self.after_lease = EngineState.READY
         self._changed = asyncio.Event()
         self._observers: list[Callable[[], None]] = []
+        self.warm: EngineSession | None = None
 
     @property
     def status(self) -> EngineStatus:
         return EngineStatus(EngineKind.PARROT, self.state, "said so", stand_in=True)
+
+    def warmth(self, wish: EngineSession) -> int:
+        return int(self.warm == wish)
 
     def observe(self, observer: Callable[[], None]) -> None:
         self._observers.append(observer)

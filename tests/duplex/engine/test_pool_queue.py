@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from duplex.engine.base import EngineSession, Mode
 from duplex.engine.host import EngineState
 from duplex.engine.lease import LeasedEngine
 from duplex.engine.pool import EnginePool
@@ -30,6 +31,7 @@ class Caller:
     pool: EnginePool
     name: str
     log: list[str]
+    wish: EngineSession | None = None
     place: Callable[[], Place] | None = None
     waits: asyncio.Event = field(default_factory=asyncio.Event)
     has_it: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,7 +47,7 @@ class Caller:
 
     async def call(self) -> None:
         try:
-            async with self.pool.lease(meanwhile=self.wait) as engine:
+            async with self.pool.lease(self.wish, meanwhile=self.wait) as engine:
                 assert isinstance(engine, LeasedEngine)
                 self.log.append(self.name)
                 self.has_it.set()
@@ -60,8 +62,8 @@ class Calls:
         self.log: list[str] = []
         self.group = asyncio.TaskGroup()
 
-    async def caller(self, name: str, *, has_it: bool = False) -> Caller:
-        caller = Caller(self.pool, name, self.log)
+    async def caller(self, name: str, *, has_it: bool = False, wish: EngineSession | None = None) -> Caller:
+        caller = Caller(self.pool, name, self.log, wish)
         self.group.create_task(caller.call())
         await (caller.has_it if has_it else caller.waits).wait()
         return caller
@@ -210,6 +212,36 @@ async def test_a_server_that_ends_lets_nobody_wait() -> None:
         first.hang_up.set()
     assert isinstance(second.error, ShuttingDown)
     assert isinstance(await pool.refusal(waits=True), ShuttingDown)
+
+
+DUPLEX, SIMPLEX = EngineSession(Mode.DUPLEX), EngineSession(Mode.SIMPLEX)
+
+
+async def test_who_comes_gets_the_engine_that_is_nearest_to_his_conversation() -> None:
+    cold, warm = FakeHost(), FakeHost()
+    warm.warm = SIMPLEX
+    pool = pool_of(cold, warm, queue_limit=5)
+    async with pool.lease(SIMPLEX), pool.lease(SIMPLEX):
+        assert (cold.state, warm.state) == (EngineState.LEASED, EngineState.LEASED), "any is better than none"
+    async with pool.lease(SIMPLEX):
+        assert warm.state is EngineState.LEASED
+    async with pool.lease(DUPLEX):
+        assert cold.state is EngineState.LEASED
+
+
+async def test_the_first_in_the_queue_chooses_and_nobody_waits_for_a_better_engine() -> None:
+    cold, warm = FakeHost(EngineState.STARTING), FakeHost(EngineState.STARTING)
+    warm.warm = SIMPLEX
+    pool = pool_of(cold, warm, queue_limit=5)
+    async with calls(pool) as made:
+        first, second = await made.caller("first", wish=SIMPLEX), await made.caller("second", wish=SIMPLEX)
+        warm.become(EngineState.READY)
+        await first.has_it.wait()
+        cold.become(EngineState.READY)
+        await second.has_it.wait()
+        assert (cold.state, warm.state) == (EngineState.LEASED, EngineState.LEASED)
+        first.hang_up.set()
+        second.hang_up.set()
 
 
 async def test_without_a_queue_nobody_waits() -> None:
