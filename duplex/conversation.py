@@ -26,7 +26,7 @@ from duplex.engine.base import (
     EngineText,
     Mode,
 )
-from duplex.errors import EngineStalled, InvalidEvent
+from duplex.errors import InvalidEvent
 from duplex.evidence import SpeechDetector
 from duplex.hearing import Chunker, microphone
 from duplex.latency import TurnLatency
@@ -45,7 +45,6 @@ from duplex.messages import (
     CreateResponse,
     HearClip,
     InputCleared,
-    InputTimedOut,
     ModelListens,
     Request,
     ResponseCut,
@@ -147,13 +146,11 @@ class Conversation:
         """Use other settings from now on. Raises `InvalidAudio`, changing nothing, for an unsupported rate."""
         if settings.mode is not self._settings.mode:
             raise InvalidEvent("The mode of a conversation is chosen when it connects.", param="conversation")
-        self._mic.set_rate(settings.input_rate_hz)
-        self._mic.gate.configure(settings.vad)
+        self._mic.configure(settings)
         if settings.detect_turns != self._settings.detect_turns:
             self._chunks.discard()
             self._announced = False
         self._settings = self._waiting.settings = settings
-        self._mic.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
         self._delivery.configure(settings)
         released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._interrupts else []
         return [Say(Configured()), *released]
@@ -232,6 +229,15 @@ class Conversation:
             case Sounding.AGAIN:
                 self._guard(evidence.guard_again_ms)
 
+    def lose_engine(self, now: float) -> list[Effect]:
+        """Another engine takes over, and is given what was not answered. An answer that has begun ends here."""
+        if self._turns.state is TurnState.BREAKING:
+            return self._on_drained(now)
+        if not (self._turns.responding and self._latency.has_output):
+            return []
+        self._turns.apply(TurnEvent.ENGINE_LOST)
+        return [*self._cut_off(BreakReason.ENGINE_LOST, now), *self._answer_due(now)]
+
     def deadline(self) -> float | None:
         """When `receive_timeout` wants to be called next, if nothing happens before."""
         earliest = self._waiting.earliest(announced=self._announced, played_out_at=self._delivery.played_out_at)
@@ -240,8 +246,7 @@ class Conversation:
     def receive_timeout(self, now: float) -> list[Effect]:
         """Time has passed. Raises `EngineStalled` when a break was not answered in time."""
         effects: list[Effect] = []
-        if now >= self._waiting.break_due():
-            raise EngineStalled(f"The engine is not silent {self._settings.break_deadline_s:.0f} s after a break.")
+        self._waiting.check_break(now)
         if now >= self._waiting.played_out_due(self._delivery.played_out_at):
             effects += self._apply(TurnEvent.PLAYED_OUT, now)
             self._waiting.idle_since = now
@@ -305,7 +310,6 @@ class Conversation:
         self._latency.speech_ended_at = now - self._settings.vad.hangover_ms / 1000
         stopped = Say(SpeechStopped(samples_to_ms(event.at, ENGINE_INPUT_RATE_HZ)))
         if self._settings.mode is Mode.DUPLEX:
-            # The model has heard it already, second by second.
             return [stopped, Say(Committed())]
         return [stopped, *self._senses.rest(event.at), Say(Committed()), *self._answer_by_itself(now)]
 
@@ -317,11 +321,8 @@ class Conversation:
 
     def _go_on(self, now: float) -> list[Effect]:
         """Nobody has spoken since the answer was played: the model hears the silence, and answers it."""
-        end_ms = samples_to_ms(self._mic.recording.end, ENGINE_INPUT_RATE_HZ)
-        start_ms = max(0, end_ms - round((now - self._waiting.idle_since) * 1000))
-        self._waiting.idle_since = math.inf
-        timed_out = Say(InputTimedOut(start_ms, end_ms))
-        return [timed_out, *self._senses.latest(), Say(Committed()), *self._answer_by_itself(now)]
+        timed_out = self._waiting.end_idle(samples_to_ms(self._mic.recording.end, ENGINE_INPUT_RATE_HZ), now)
+        return [Say(timed_out), *self._senses.latest(), Say(Committed()), *self._answer_by_itself(now)]
 
     # --- the assistant's turn
 
@@ -363,16 +364,18 @@ class Conversation:
 
     def _break(self, reason: BreakReason, now: float) -> list[Effect]:
         self._due = None
-        heard_ms, heard_text = self._delivery.cut(now)
-        self._guard(self._settings.vad.barge_in.guard_again_ms)
         interrupts = TurnAction.INTERRUPT in self._turns.apply(TurnEvent.BREAK)
-        announcement = self._announce()
-        cut = ResponseCut(reason, heard_ms, self._latency.take(), heard_text)
-        effects: list[Effect] = [Flush(), *announcement, Say(cut)]
+        effects = self._cut_off(reason, now)
         if interrupts:
             self._waiting.broken_at = now
             effects.append(interrupt(self._settings, self._chunks, reason, self._mic.gate.started_at))
         return effects
+
+    def _cut_off(self, reason: BreakReason, now: float) -> list[Effect]:
+        """What is said when a response ends early; nobody has the floor any more."""
+        heard_ms, heard_text = self._delivery.cut(now)
+        self._guard(self._settings.vad.barge_in.guard_again_ms)
+        return [Flush(), *self._announce(), Say(ResponseCut(reason, heard_ms, self._latency.take(), heard_text))]
 
     def _apply(self, event: TurnEvent, now: float) -> list[Effect]:
         effects: list[Effect] = []

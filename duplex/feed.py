@@ -1,11 +1,15 @@
 """What waits for the engine: bounded, in order, and not always all of it."""
 
 from collections import deque
+from dataclasses import replace
 
 from duplex.effects import Decode, EngineCommand, Interrupt, Prefill
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 
 __all__ = ["EngineFeed"]
+
+_KEPT_PICTURES = 2
+"""Of what was taken: a picture may have megabytes."""
 
 
 class EngineFeed:
@@ -14,12 +18,15 @@ class EngineFeed:
     Its policy, oldest first: a break overtakes everything; a decode that was waiting is then pointless and dropped,
     and with `forget` so is what the model would have heard. An engine that falls behind hears everything and thinks
     once, for the newest. Beyond `limit_s` of waiting audio the oldest is dropped and counted.
+
+    What was taken and not answered yet is kept within the same limit, so that another engine can be given it.
     """
 
     def __init__(self, limit_s: float, decodes_waiting: int = 2) -> None:
         self._limit_bytes = int(limit_s * ENGINE_INPUT_RATE_HZ) * 2
         self._decodes_waiting = decodes_waiting
         self._queue: deque[EngineCommand] = deque()
+        self._unanswered: deque[Prefill | Decode] = deque()
         self.dropped_s = 0.0
         """Seconds of audio dropped so far."""
 
@@ -39,7 +46,48 @@ class EngineFeed:
 
     def take(self) -> EngineCommand | None:
         """The next command, or None."""
-        return self._queue.popleft() if self._queue else None
+        if not self._queue:
+            return None
+        command = self._queue.popleft()
+        if isinstance(command, Interrupt):
+            self._unanswered.clear()
+        else:
+            self._keep(command)
+        return command
+
+    def answered(self) -> None:
+        """The engine has begun to answer the newest decode that was taken, or has finished without a word."""
+        while any(isinstance(command, Decode) for command in self._unanswered):
+            self._unanswered.popleft()
+
+    def begin_again(self) -> None:
+        """Another engine takes over, which has heard nothing: what was not answered comes first, then what waits. It
+        has nothing to break."""
+        waiting = (command for command in self._queue if not isinstance(command, Interrupt))
+        self._queue = deque([*self._thinking_once(self._unanswered), *waiting])
+        self._unanswered.clear()
+        self._catch_up()
+        self._bound()
+
+    def _keep(self, command: Prefill | Decode) -> None:
+        kept = self._unanswered
+        kept.append(command)
+        pictures = [at for at, old in enumerate(kept) if isinstance(old, Prefill) and old.image is not None]
+        if len(pictures) > _KEPT_PICTURES:
+            old = kept[pictures[0]]
+            assert isinstance(old, Prefill)
+            kept[pictures[0]] = replace(old, image=None)
+        while sum(len(old.pcm) for old in kept if isinstance(old, Prefill)) > self._limit_bytes:
+            kept.popleft()
+
+    @staticmethod
+    def _thinking_once(commands: deque[Prefill | Decode]) -> list[Prefill | Decode]:
+        decodes = [at for at, command in enumerate(commands) if isinstance(command, Decode)]
+        return [
+            command
+            for at, command in enumerate(commands)
+            if (at == decodes[-1] if isinstance(command, Decode) else command.pcm or command.image)
+        ]
 
     @staticmethod
     def _pointless(waiting: EngineCommand, interrupt: Interrupt) -> bool:

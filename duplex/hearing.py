@@ -41,6 +41,12 @@ class Microphone:
         """Rate of the client's PCM."""
         return self._format.rate_hz
 
+    def configure(self, settings: ConversationSettings) -> None:
+        """Use other settings from the next piece on. Raises `InvalidAudio`, changing nothing, for an unknown rate."""
+        self.set_rate(settings.input_rate_hz)
+        self.gate.configure(settings.vad)
+        self.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
+
     def set_rate(self, rate_hz: int) -> None:
         """Expect another rate from the next piece on. Raises `InvalidAudio`, changing nothing, if unsupported."""
         if rate_hz == self.rate_hz:

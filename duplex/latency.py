@@ -15,6 +15,11 @@ class TurnLatency:
         """When the engine was asked for an answer (simplex)."""
         self._first: dict[str, float] = {}
 
+    @property
+    def has_output(self) -> bool:
+        """Has anything of the newest response arrived?"""
+        return bool(self._first)
+
     def output(self, kind: str, now: float) -> None:
         """Something of the response arrived from the engine; only the first of each kind counts."""
         self._first.setdefault(kind, now)

@@ -131,10 +131,12 @@ Request = (
 
 
 class BreakReason(enum.StrEnum):
-    """Why a response ended early; the values are OpenAI's."""
+    """Why a response ended early; the first two values are OpenAI's."""
 
     TURN_DETECTED = "turn_detected"
     CLIENT_CANCELLED = "client_cancelled"
+    ENGINE_LOST = "engine_lost"
+    """Ours, and no break: the engine failed in the middle of it."""
 
 
 @dataclass(frozen=True, slots=True)

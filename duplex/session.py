@@ -1,11 +1,13 @@
 """The thin shell around a conversation: it performs the effects and feeds back what happened.
 
-Four tasks beside the caller's reader, all in one group, so that nothing outlives the session:
+Tasks beside the caller's reader, all in one group, so that nothing outlives the session:
 
     writer    outbox -> dialect -> socket, the gate on its last line
-    driver    feed -> engine, one call at a time
-    listener  engine -> conversation
+    engine    driver    feed -> engine, one call at a time
+              listener  engine -> conversation
     timer     conversation.deadline() -> conversation.receive_timeout()
+
+An engine that fails takes only its own two tasks with it: the session goes on with another one, where there is one.
 
 The reader calls `receive`, which never awaits: a socket is always read, whatever the engine does.
 """
@@ -19,8 +21,8 @@ from typing import assert_never
 from duplex.clock import Clock
 from duplex.conversation import Conversation
 from duplex.effects import Decode, Effect, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
-from duplex.engine.base import Engine
-from duplex.errors import ClientError, ClientStalled
+from duplex.engine.base import Engine, EngineListen
+from duplex.errors import ClientError, ClientStalled, EngineError
 from duplex.feed import EngineFeed
 from duplex.messages import (
     AcknowledgePlayback,
@@ -33,7 +35,7 @@ from duplex.messages import (
     Warned,
 )
 from duplex.outbox import Outbox
-from duplex.tasks import beside, wait_at_most
+from duplex.tasks import beside, task_group, wait_at_most
 
 __all__ = ["DuplexSession", "SessionLimits"]
 
@@ -41,6 +43,10 @@ log = logging.getLogger(__name__)
 
 Transmit = Callable[[ServerMessage], Awaitable[None]]
 """Returns when the message has left. Raises `ClientStalled` when that takes longer than `SessionLimits.send_s`."""
+
+Replace = Callable[[EngineError], Awaitable[Engine]]
+"""Gives an engine up that failed like this, and returns another one that has begun the same conversation. Raises when
+there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class SessionNumbers:
     responses: int = 0
     breaks: int = 0
     input_dropped_s: float = 0.0
+    engines_lost: int = 0
 
 
 class DuplexSession:
@@ -76,8 +83,12 @@ class DuplexSession:
         transmit: Transmit,
         clock: Clock,
         limits: SessionLimits,
+        *,
+        replace: Replace | None = None,
     ) -> None:
+        """Without `replace` the session ends with its engine."""
         self._engine = engine
+        self._replace = replace
         self._conversation = conversation
         self._transmit = transmit
         self._clock = clock
@@ -92,6 +103,8 @@ class DuplexSession:
         self._somebody_is_there = asyncio.Event()
         self._somebody_is_there.set()
         self._timer_wakes_at = float("inf")
+        self._hang: EngineError | None = None
+        self._hangs = asyncio.Event()
         self.numbers = SessionNumbers()
 
     @property
@@ -135,9 +148,7 @@ class DuplexSession:
     async def run(self, read: Callable[[], Awaitable[None]]) -> None:
         """Converse until `read` returns. Raises the first error of any task: `EngineError`, `ClientError`, or a bug."""
         try:
-            async with beside(
-                writer=self._write(), driver=self._drive(), listener=self._listen(), timer=self._keep_time()
-            ):
+            async with beside(writer=self._write(), engine=self._use_engines(), timer=self._keep_time()):
                 await read()
         finally:
             self._conversation.close()
@@ -205,6 +216,37 @@ class DuplexSession:
                 if self._outbox.audio_s < self._limits.audio_waiting_s:
                     self._outbox_drained.set()
 
+    async def _use_engines(self) -> None:
+        while True:
+            try:
+                async with task_group() as group:
+                    group.create_task(self._drive(), name="driver")
+                    group.create_task(self._listen(), name="listener")
+                    group.create_task(self._watch_for_hang(), name="watch")
+            except EngineError as error:
+                lost = error
+            if self._replace is None:
+                raise lost
+            self._begin_again()
+            self._engine = await self._replace(lost)
+            # Whatever was broken meanwhile was broken without an engine.
+            self._begin_again()
+            self.numbers.engines_lost += 1
+            self.warn("engine_restarted", "The engine failed and was replaced: it remembers nothing of what was said.")
+
+    def _begin_again(self) -> None:
+        """What was not answered will be, by the next engine; what was begun ends here."""
+        self._feed.begin_again()
+        self._perform(self._conversation.lose_engine(self._clock.now()))
+        self._hang = None
+        self._hangs.clear()
+        self._deadline_moved.set()
+
+    async def _watch_for_hang(self) -> None:
+        await self._hangs.wait()
+        assert self._hang is not None
+        raise self._hang
+
     async def _drive(self) -> None:
         while True:
             command = self._feed.take()
@@ -220,6 +262,8 @@ class DuplexSession:
 
     async def _listen(self) -> None:
         async for event in self._engine.events():
+            if not isinstance(event, EngineListen):
+                self._feed.answered()
             self._perform(self._conversation.receive_engine(event, self._clock.now()))
             while self._outbox.audio_s >= self._limits.audio_waiting_s:
                 await _wait(self._outbox_drained, float("inf"))
@@ -232,7 +276,13 @@ class DuplexSession:
             if now < self._timer_wakes_at:
                 await _wait(self._deadline_moved, self._timer_wakes_at - now)
                 continue
-            self._perform(self._conversation.receive_timeout(now))
+            try:
+                self._perform(self._conversation.receive_timeout(now))
+            except EngineError as error:
+                # Nothing is due from here until the engine was given up.
+                self._hang, self._timer_wakes_at = error, float("inf")
+                self._hangs.set()
+                await _wait(self._deadline_moved, float("inf"))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

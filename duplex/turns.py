@@ -45,6 +45,8 @@ class TurnEvent(enum.Enum):
     """The user interrupted it, or somebody asked for silence."""
     ENGINE_DRAINED = enum.auto()
     """Nothing of the broken response can arrive any more."""
+    ENGINE_LOST = enum.auto()
+    """The engine failed in the middle of it."""
     CLOSE = enum.auto()
 
 
@@ -60,7 +62,7 @@ class TurnAction(enum.Enum):
     RELEASE = enum.auto()
     """Go on with it where it stopped."""
     FLUSH = enum.auto()
-    """Silence the response at once and close it as cancelled."""
+    """Silence the response at once and close it early."""
     INTERRUPT = enum.auto()
     """Break the engine and let it drain."""
 
@@ -77,10 +79,12 @@ TABLE: dict[tuple[TurnState, TurnEvent], tuple[TurnState, tuple[TurnAction, ...]
     (_S.RESPONDING, _E.RESPONSE_ENDS): (_S.DRAINING, (_A.END,)),
     (_S.RESPONDING, _E.HOLD): (_S.RESPONDING_HELD, (_A.HOLD,)),
     (_S.RESPONDING, _E.BREAK): (_S.BREAKING, (_A.FLUSH, _A.INTERRUPT)),
+    (_S.RESPONDING, _E.ENGINE_LOST): (_S.LISTENING, (_A.FLUSH,)),
     (_S.RESPONDING, _E.CLOSE): (_S.CLOSED, (_A.FLUSH,)),
     (_S.RESPONDING_HELD, _E.RESPONSE_ENDS): (_S.DRAINING_HELD, (_A.END,)),
     (_S.RESPONDING_HELD, _E.RELEASE): (_S.RESPONDING, (_A.RELEASE,)),
     (_S.RESPONDING_HELD, _E.BREAK): (_S.BREAKING, (_A.FLUSH, _A.INTERRUPT)),
+    (_S.RESPONDING_HELD, _E.ENGINE_LOST): (_S.LISTENING, (_A.FLUSH,)),
     (_S.RESPONDING_HELD, _E.CLOSE): (_S.CLOSED, (_A.FLUSH,)),
     # The next response may begin while the last is still being played: it queues behind it.
     (_S.DRAINING, _E.RESPONSE_STARTS): (_S.RESPONDING, (_A.OPEN,)),

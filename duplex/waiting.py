@@ -4,6 +4,8 @@ import math
 
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import Mode
+from duplex.errors import EngineStalled
+from duplex.messages import InputTimedOut
 from duplex.turns import TurnMachine, TurnState
 from duplex.vad import VadGate
 
@@ -43,6 +45,16 @@ class Waiting:
         """An engine that was told to be silent must be."""
         breaking = self._turns.state is TurnState.BREAKING
         return self.broken_at + self.settings.break_deadline_s if breaking else math.inf
+
+    def check_break(self, now: float) -> None:
+        """Raises `EngineStalled` when a break was not answered in time."""
+        if now >= self.break_due():
+            raise EngineStalled(f"The engine is not silent {self.settings.break_deadline_s:.0f} s after a break.")
+
+    def end_idle(self, heard_ms: int, now: float) -> InputTimedOut:
+        """A user who said nothing is spoken to; `heard_ms` of the microphone were heard so far."""
+        idle_s, self.idle_since = now - self.idle_since, math.inf
+        return InputTimedOut(max(0, heard_ms - round(idle_s * 1000)), heard_ms)
 
     def played_out_due(self, played_out_at: float) -> float:
         """A response is over when the client has played it."""

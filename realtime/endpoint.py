@@ -6,7 +6,6 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, WebSocket
@@ -18,8 +17,7 @@ from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorMaker
 from duplex.echo_canceller import EchoCanceller
-from duplex.engine.base import Engine, EngineSession
-from duplex.engine.pool import Meanwhile
+from duplex.engine.base import EngineSession
 from duplex.errors import (
     CapacityError,
     ClientError,
@@ -47,6 +45,7 @@ from duplex.tasks import beside, first_of
 from realtime.access import Access
 from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
+from realtime.engines import EngineLease, Lend, SessionEngines
 from realtime.options import ConnectionOptions, Protocol, parse_options
 from realtime.pacing import Pacemaker
 from realtime.queue_events import QueueEvents
@@ -88,21 +87,10 @@ _NOMINAL_LIFE_S = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLease:
-    """An engine for one session, and what the session may say about it."""
-
-    engine: Engine
-    kind: str
-    stand_in: bool
-
-
-@dataclass(frozen=True, slots=True)
 class RealtimeService:
     """Everything the endpoint needs, made by the composition root."""
 
-    lease: Callable[[EngineSession, Meanwhile | None], AbstractAsyncContextManager[EngineLease]]
-    """For a conversation like this, waited for where that is given something to do meanwhile. Raises `CapacityError`.
-    Finishes the engine's conversation on the way out, so that the next one can begin."""
+    lease: Lend
     access: Access
     defaults: ConversationSettings
     limits: SessionLimits
@@ -219,8 +207,8 @@ class _Connection:
             update_s=self._service.queue_update_s,
             send_s=self._service.limits.send_s,
         )
-        wish = EngineSession(options.settings.mode)
-        async with self._service.lease(wish, queueing.wait if options.waits else None) as leased:
+        engines = SessionEngines(self._service.lease, EngineSession(options.settings.mode))
+        async with engines.leased(queueing.wait if options.waits else None) as leased:
             await queueing.done()
             seat = Seat(
                 self._socket,
@@ -232,14 +220,21 @@ class _Connection:
             )
             with self._service.seats.kept(seat, owner, options.session_key):
                 try:
-                    await self._converse(seat, leased, options, early)
+                    await self._converse(seat, leased, engines, options, early)
                 except OmniDuplexError as error:
                     # Whoever sits there now is told, and not the socket it began with.
                     if seat.socket is not None:
                         self._socket = seat.socket
                         await self._refuse(error)
 
-    async def _converse(self, seat: Seat, leased: EngineLease, options: ConnectionOptions, early: EarlyFrames) -> None:
+    async def _converse(
+        self,
+        seat: Seat,
+        leased: EngineLease,
+        engines: SessionEngines,
+        options: ConnectionOptions,
+        early: EarlyFrames,
+    ) -> None:
         service = self._service
         facts = SessionFacts(self._session_id, options.model, leased.kind, leased.stand_in, seat.token)
         expires_at = int(time.time()) + _NOMINAL_LIFE_S
@@ -263,7 +258,9 @@ class _Connection:
             attending = seat.attend(early.frames, dialect, session, understood=pacemaker.nudge)
             await first_of(reader=attending, pacemaker=pacemaker.run())
 
-        session = DuplexSession(leased.engine, conversation, transmit, service.clock, service.limits)
+        session = DuplexSession(
+            leased.engine, conversation, transmit, service.clock, service.limits, replace=engines.replace
+        )
         log.info("session %s starts: %s on %s", self._session_id, options.settings.mode, leased.kind)
         started = service.clock.now()
         try:
@@ -273,12 +270,13 @@ class _Connection:
             await session.run(talk)
         finally:
             log.info(
-                "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped",
+                "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped, %d engines lost",
                 self._session_id,
                 service.clock.now() - started,
                 session.numbers.responses,
                 session.numbers.breaks,
                 session.numbers.input_dropped_s,
+                session.numbers.engines_lost,
             )
         if seat.socket is not None:
             await seat.close(dialect.farewell("client_closed"))

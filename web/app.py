@@ -35,7 +35,8 @@ from http_compat.routes import make_router as make_http_router
 from realtime.access import Access
 from realtime.client_secrets import ClientSecrets
 from realtime.client_secrets_route import make_secrets_router
-from realtime.endpoint import EngineLease, RealtimeService, make_router
+from realtime.endpoint import RealtimeService, make_router
+from realtime.engines import EngineLease
 from realtime.seat import Seats
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
@@ -209,10 +210,12 @@ def _realtime_service(
     settings: Settings, pool: EnginePool, service: HttpService, access: Access, seats: Seats
 ) -> RealtimeService:
     @contextlib.asynccontextmanager
-    async def lease(wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
+    async def lease(
+        wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
+    ) -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
         await service.sessions.make_room()
-        async with pool.lease(wish, meanwhile=meanwhile and _making_room(service, meanwhile)) as engine:
+        async with pool.lease(wish, meanwhile=meanwhile and _making_room(service, meanwhile), first=first) as engine:
             yield EngineLease(engine, str(engine.kind), engine.stand_in)
 
     async def refusal(waits: bool) -> CapacityError | None:

@@ -72,24 +72,25 @@ class EnginePool:
 
     @contextlib.asynccontextmanager
     async def lease(
-        self, wish: EngineSession | None = None, *, meanwhile: Meanwhile | None = None
+        self, wish: EngineSession | None = None, *, meanwhile: Meanwhile | None = None, first: bool = False
     ) -> AsyncIterator[LeasedEngine]:
         """The exclusive right to an engine: of those that are ready, the one that is nearest to the conversation wished
-        for. With `meanwhile`, which then runs, it is waited for in the queue.
+        for. With `meanwhile`, which then runs, it is waited for in the queue; `first`: before all others, whatever its
+        bound, by somebody who had an engine and lost it.
 
         Raises `QueueFull` when too many wait already. Without `meanwhile` only an engine is had that is ready or
         becomes so within seconds, and that nobody waits for: else `EngineBusy` when all that work are in conversations,
         `EngineNotReady` with the progress or the reason when none works yet. Either way `EngineNotReady` when none
         works any more, and `ShuttingDown` when the server ends.
         """
-        if self._queue.limit == 0:
+        if self._queue.limit == 0 and not first:
             meanwhile = None
-        host = self._free(wish)
+        host = self._ready(wish) if first and not self._closing else self._free(wish)
         if host is None and meanwhile is None:
             host = await self._soon(wish)
         if host is None and meanwhile is None:
             raise self._refusal()
-        had_a_turn = False
+        had_a_turn = first
         while host is None:
             assert meanwhile is not None
             host = await self._turn(wish, meanwhile, first=had_a_turn)

@@ -78,8 +78,7 @@ class ResponseLife:
             "item": item,
         }
         yield self._conversation_item("done", item)
-        status = "completed" if cut is None else "cancelled"
-        details = None if cut is None else {"type": "cancelled", "reason": str(cut)}
+        status, details = _outcome(cut)
         if latency_ms:
             latency = json.dumps(dict(latency_ms), separators=(",", ":"))
             self.metadata = {**self.metadata, "omni_duplex.latency": latency}
@@ -121,3 +120,12 @@ class ResponseLife:
     @staticmethod
     def _part(transcript: str) -> Event:
         return {"type": "audio", "transcript": transcript}
+
+
+def _outcome(cut: BreakReason | None) -> tuple[str, Event | None]:
+    """Status and details of a response that is over."""
+    if cut is None:
+        return "completed", None
+    if cut is BreakReason.ENGINE_LOST:
+        return "failed", {"type": "failed", "error": {"type": "server_error", "code": str(cut)}}
+    return "cancelled", {"type": "cancelled", "reason": str(cut)}

@@ -50,7 +50,7 @@ def test_every_sequence_to_depth_five_keeps_the_rules_of_a_response() -> None:
                 open_response = audible = held = False
             if TurnAction.INTERRUPT in actions:
                 assert working, "an idle engine must not be broken: the flag would stick"
-            if event is TurnEvent.ENGINE_DRAINED:
+            if event in {TurnEvent.ENGINE_DRAINED, TurnEvent.ENGINE_LOST}:
                 working = False
             if event is TurnEvent.PLAYED_OUT:
                 audible = False

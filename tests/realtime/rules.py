@@ -105,7 +105,7 @@ class Rules:
         assert response["id"] == self._response, "done twice, or never begun"
         self._closed.add(response["id"])
         self._response = None
-        item_status = {"completed": "completed", "cancelled": "incomplete"}[response["status"]]
+        item_status = {"completed": "completed", "cancelled": "incomplete", "failed": "incomplete"}[response["status"]]
         assert [item["status"] for item in response["output"]] == [item_status]
         assert (response["status_details"] is None) == (response["status"] == "completed")
         assert response["usage"]

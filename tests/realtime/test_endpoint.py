@@ -23,10 +23,12 @@ from duplex.engine.pool import Meanwhile
 from duplex.errors import EngineBusy, EngineExited, EngineNotReady
 from duplex.session import SessionLimits
 from realtime.access import Access
-from realtime.endpoint import CLOSE_CODES, EngineLease, RealtimeService, make_router
+from realtime.endpoint import CLOSE_CODES, RealtimeService, make_router
+from realtime.engines import EngineLease
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD, LoudIsSpeech
 from tests.duplex.test_pictures import picture
+from tests.realtime.rules import Rules
 from tests.realtime.server import Peer, peer, serving
 from tests.realtime.strict import checked
 
@@ -37,14 +39,21 @@ class Pool:
     """One engine, one lease."""
 
     def __init__(self, engine: FakeEngine) -> None:
-        self.engine = engine
+        self.engine: FakeEngine = engine
+        self.fresh: FakeEngine | None = None
         self.leased = False
         self.refusal: errors.OmniDuplexError | None = None
         self.returned = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def lease(self, wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
+    async def lease(
+        self, wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
+    ) -> AsyncIterator[EngineLease]:
         del wish, meanwhile
+        if first:
+            if self.fresh is None:
+                raise EngineNotReady("There is no other engine.")
+            self.engine, self.fresh = self.fresh, None
         if self.refusal is not None:
             raise self.refusal
         if self.leased:
@@ -420,6 +429,94 @@ async def test_an_engine_killed_in_mid_call_closes_with_1011_and_says_so() -> No
         pool.engine.emit(EngineExited("The engine died (signal 9)."))
         assert await client.closed() == 1011
         assert client.events[-1]["error"]["code"] == "engine_lost"
+
+
+@pytest.mark.parametrize("query", [BINARY, ""])
+async def test_a_call_goes_on_with_another_engine_on_the_same_socket(query: str) -> None:
+    dying = FakeEngine(answer("A long story.", 30.0)[:2])
+    pool = Pool(dying)
+    pool.fresh = fresh = FakeEngine(answer("Yes.", 0.3))
+    async with serving(app(pool)) as address, peer(address, query) as client:
+        await client.until("session.created")
+
+        async def say() -> None:
+            for sound in (LOUD * 16_000, bytes(25_600)) if query else (LOUD * 24_000, bytes(48_000)):
+                audio = base64.b64encode(sound).decode()
+                await client.send(sound if query == BINARY else {"type": "input_audio_buffer.append", "audio": audio})
+
+        await say()
+        await client.wait(lambda: bool(client.sound) or "response.output_audio.delta" in client.types)
+        dying.emit(EngineExited("The engine died (signal 9)."))
+        failed = (await client.until("response.done"))["response"]
+        assert failed["status"] == "failed"
+        assert failed["status_details"] == {"type": "failed", "error": {"type": "server_error", "code": "engine_lost"}}
+        if query == BINARY:
+            assert (await client.until("session.warning"))["code"] == "engine_restarted"
+        await fresh.until("begin")
+        assert fresh.sessions == dying.sessions, "the same mode and voice"
+        await say()
+        answered = (await client.until("response.done", 2))["response"]
+        assert answered["status"] == "completed"
+        rules = Rules(beta=False)
+        for event in client.events if query != BINARY else []:
+            checked(json.dumps(event))
+            rules.judge(event)
+    await pool.until_returned()
+    assert dying.calls[-1] == "finish"
+    assert fresh.calls[-1] == "finish"
+
+
+class DiesWhenItHears(FakeEngine):
+    """Its process is gone when the first sound comes."""
+
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
+        raise EngineExited("The engine died (signal 9).")
+
+
+@pytest.mark.parametrize("call", ["prefill", "decode"])
+async def test_a_question_that_was_not_answered_yet_is_answered_by_the_next_engine(call: str) -> None:
+    dying = DiesWhenItHears() if call == "prefill" else FakeEngine()
+    pool = Pool(dying)
+    pool.fresh = fresh = FakeEngine(answer("Yes.", 0.3))
+    async with serving(app(pool)) as address, peer(address, BINARY) as client:
+        await client.until("session.created")
+        dying.gate.clear()
+        await ask(client)
+        if call == "decode":
+            await dying.until("decode")
+            dying.emit(EngineExited("The engine died (signal 9)."))
+        done = await client.until("response.done")
+        assert done["response"]["status"] == "completed"
+        assert is_answer(client.sound, 0.3)
+        assert len(fresh.heard) >= 32_000, "all of the question"
+        assert client.types.count("response.created") == 1
+
+
+async def test_engines_that_fail_one_after_the_other_end_the_call() -> None:
+    pool = Pool(FakeEngine())
+    pool.fresh = FakeEngine()
+    pool.fresh.fail = EngineExited("The engine died again.")
+    async with serving(app(pool)) as address, peer(address, BINARY) as client:
+        await client.until("session.created")
+        pool.engine.emit(EngineExited("The engine died (signal 9)."))
+        assert await client.closed() == 1011
+        assert client.events[-1]["error"]["message"] == "The engine died again."
+
+
+async def test_a_client_that_hangs_up_while_its_engine_is_replaced_leaves_nothing() -> None:
+    dying = FakeEngine()
+    pool = Pool(dying)
+    pool.fresh = fresh = FakeEngine()
+    fresh.ready.clear()
+    async with serving(app(pool)) as address, peer(address, BINARY) as client:
+        await client.until("session.created")
+        dying.emit(EngineExited("The engine died (signal 9)."))
+        async with asyncio.timeout(20):
+            while not fresh.sessions:  # noqa: ASYNC110 - begin is held before it is recorded
+                await asyncio.sleep(0)
+        await client.connection.close()
+        await pool.until_returned()
+    assert "begin" not in fresh.calls
 
 
 async def test_a_client_that_vanishes_in_mid_response_frees_the_engine() -> None:

@@ -20,7 +20,8 @@ from duplex.engine.pool import EnginePool, Meanwhile
 from duplex.errors import CapacityError
 from duplex.session import SessionLimits
 from realtime.access import Access
-from realtime.endpoint import EngineLease, RealtimeService, make_router
+from realtime.endpoint import RealtimeService, make_router
+from realtime.engines import EngineLease
 from realtime.seat import Seats
 from tests.duplex.engine.fake_host import FakeHost, pool_of
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
@@ -40,9 +41,10 @@ class Server:
         self.app = FastAPI()
 
         @contextlib.asynccontextmanager
-        async def lease(wish: EngineSession, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
-            del wish
-            async with self.pool.lease(meanwhile=meanwhile) as engine:
+        async def lease(
+            wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
+        ) -> AsyncIterator[EngineLease]:
+            async with self.pool.lease(wish, meanwhile=meanwhile, first=first) as engine:
                 yield EngineLease(engine, str(engine.kind), engine.stand_in)
 
         async def refusal(waits: bool) -> CapacityError | None:
