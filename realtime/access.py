@@ -1,13 +1,13 @@
 """Who may connect: keys for programs, origins for pages."""
 
-import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from duplex.errors import NotAuthorised, OriginRefused
 from realtime.client_secrets import ClientSecrets
+from realtime.keys import KeyRing, key_owner
 
 __all__ = ["KEY_SUBPROTOCOL", "Access"]
 
@@ -21,7 +21,7 @@ _LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 class Access:
     """No `keys` means that nobody needs one, which is for loopback only. `origins` are whole, as browsers send them."""
 
-    keys: tuple[str, ...] = ()
+    keys: KeyRing = field(default_factory=KeyRing)
     origins: tuple[str, ...] = ()
     client_secrets: ClientSecrets | None = None
     """Short-lived keys that count beside `keys`."""
@@ -29,19 +29,19 @@ class Access:
     def check(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> None:
         """Raises `OriginRefused` or `NotAuthorised`. `headers` has lower-case names."""
         self._check_origin(headers.get("origin"), headers.get("host", ""))
-        if self.keys and not self._knows(_offered_key(headers, subprotocols)):
+        if not self.admits(headers, subprotocols):
             raise NotAuthorised("This server needs a key: send 'Authorization: Bearer KEY'.", code="invalid_api_key")
 
+    def admits(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> bool:
+        """Whether the key that was offered opens, or none is needed. Where it comes from does not matter here."""
+        return not self.keys or self._key_owner(headers, subprotocols) is not None
+
     def owner(self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), address: str = "") -> str:
-        """Who is there, as far as this server tells clients apart: by key, or by `address` where nobody needs one.
+        """Who is there, as far as this server tells clients apart: by key, or by `address` where no key opened.
 
         A short-lived key stands for the one that made it: a page that comes back has got another one meanwhile.
         """
-        if not self.keys:
-            return f"address {address}"
-        key = _offered_key(headers, subprotocols)
-        made_by = self.client_secrets.owner(key) if self.client_secrets else None
-        return f"key {key}" if made_by is None else made_by
+        return (self._key_owner(headers, subprotocols) if self.keys else None) or f"address {address}"
 
     def session(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Mapping[str, Any]:
         """What whoever made the key wants its sessions to begin with, as a `session.update` would say it."""
@@ -60,10 +60,14 @@ class Access:
             "This page may not connect. The operator can allow it with --allow-origin.", code="origin_refused"
         )
 
-    def _knows(self, key: str) -> bool:
-        # Every key is compared, in constant time: the answer's delay must not tell how much of a key was right.
-        real = sum(hmac.compare_digest(key.encode(), known.encode()) for known in self.keys) > 0
-        return real or (self.client_secrets is not None and self.client_secrets.knows(key))
+    def _key_owner(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:
+        """Whose the offered key is; None for one that does not open."""
+        key = _offered_key(headers, subprotocols)
+        if self.keys.knows(key):
+            return key_owner(key)
+        made_by = self.client_secrets.owner(key) if self.client_secrets else None
+        # A short-lived key ends with the one that made it.
+        return made_by if made_by is not None and self.keys.knows_owner(made_by) else None
 
 
 def _offered_key(headers: Mapping[str, str], subprotocols: Sequence[str]) -> str:

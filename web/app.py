@@ -38,6 +38,7 @@ from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import RealtimeService, make_router
 from realtime.engines import EngineLease
 from realtime.seat import Seats
+from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.engines import engine_specs, open_engines
@@ -73,11 +74,11 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats) -> FastAPI:
+def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, real_keys: Access) -> FastAPI:
     """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
     client_secrets = ClientSecrets(time.time)
-    access = replace(_access(settings), client_secrets=client_secrets)
+    access = replace(real_keys, client_secrets=client_secrets)
     realtime = _realtime_service(settings, pool, service, access, seats)
     app.include_router(make_router(realtime))
     app.include_router(make_secrets_router(access, client_secrets, realtime.defaults))
@@ -103,9 +104,10 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.server.allow_origins,
-            allow_credentials=True,
-            allow_methods=["*"],
-            allow_headers=["*"],
+            # Keys travel in a header. Cookies mean nothing here, and no page may send them.
+            allow_credentials=False,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key"],
         )
     return app
 
@@ -123,10 +125,11 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
         control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
+        access = Access(await stack.enter_async_context(open_keys(settings.server)), settings.server.allow_origins)
         pool = await stack.enter_async_context(open_engines(specs, clock=clock, queue_limit=settings.engine.queue))
-        service = await stack.enter_async_context(http_service(settings, pool, _access(settings), clock))
+        service = await stack.enter_async_context(http_service(settings, pool, access, clock))
         seats = Seats(settings.conversation.resume_grace_s)
-        app = PortSwitch(create_app(settings, pool, service, seats), make_control_app(service), control_port)
+        app = PortSwitch(create_app(settings, pool, service, seats, access), make_control_app(service), control_port)
 
         def say_goodbye() -> None:
             service.sessions.end_all()
@@ -199,11 +202,6 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
         http="auto" if tls is None else _TlsProtocol,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
     )
-
-
-def _access(settings: Settings) -> Access:
-    keys = tuple(key.get_secret_value() for key in settings.server.api_keys)
-    return Access(keys, settings.server.allow_origins)
 
 
 def _realtime_service(

@@ -76,6 +76,13 @@ def opening_lines(settings: Settings, ports: Ports) -> str:
     else:
         where = settings.engine.url or settings.engine.model_dir
         lines.append(f"  Engine  llama-server, {where}; loading may take minutes")
+    if settings.needs_key:
+        lines.append(f"  Key     needed: open the page as {server_url(host, ports.page, scheme)}/#key=KEY")
+    if settings.readable_by_others:
+        lines += [
+            "  Warning no TLS: whoever is on the network between can read keys and hear speech. Add --tls self-signed,",
+            "          unless a proxy in front of this server does TLS",
+        ]
     if settings.registration.url:
         lines.append(f"  Backend {settings.registration.url}, registered there once the engine is ready")
     return "\n".join([*lines, "  Stop    Ctrl-C"])

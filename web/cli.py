@@ -175,6 +175,9 @@ def _add_server_flags(group: argparse._ArgumentGroup) -> None:
     add("--control-port", dest="server.control_port", metavar="PORT", help="health, break and stop (port + 1)")
     add("--api-key", dest="server.api_keys", action="append", metavar="KEY", help="clients must know one; repeatable")
     add(
+        "--api-key-file", dest="server.api_key_file", metavar="FILE", help="more keys, one a line; read when it changes"
+    )
+    add(
         "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
     )
     add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")

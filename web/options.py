@@ -22,6 +22,7 @@ OPTIONS = (
     Option("server.port", "--port", ("OMNI_DUPLEX_PORT",)),
     Option("server.control_port", "--control-port", ("OMNI_DUPLEX_CONTROL_PORT",)),
     Option("server.api_keys", "--api-key", ("OMNI_DUPLEX_API_KEY",), several=True),
+    Option("server.api_key_file", "--api-key-file", ("OMNI_DUPLEX_API_KEY_FILE",)),
     Option("server.allow_origins", "--allow-origin", ("OMNI_DUPLEX_ALLOW_ORIGIN",), several=True),
     Option("server.insecure", "--insecure", ("OMNI_DUPLEX_INSECURE",)),
     Option("server.tls", "--tls", ("OMNI_DUPLEX_TLS",)),

@@ -92,6 +92,8 @@ class ServerSettings(_Part):
     control_port: Port | None = None
     """Health, break and stop for HTTP callers. Default: `port` + 1. 0 takes any free port."""
     api_keys: tuple[Secret, ...] = ()
+    api_key_file: UserPath | None = None
+    """More keys, one a line; read again when it changes."""
     allow_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     """Origins of pages that may connect beside our own."""
     insecure: bool = False
@@ -212,9 +214,19 @@ class Settings(_Part):
         return "http" if self.server.tls == "off" and self.server.tls_cert is None else "https"
 
     @property
+    def needs_key(self) -> bool:
+        """Whether clients must know a key."""
+        return bool(self.server.api_keys or self.server.api_key_file)
+
+    @property
     def open_to_all(self) -> bool:
         """True when others can reach us and need no key."""
-        return not (is_loopback(self.server.host) or self.server.api_keys)
+        return not (is_loopback(self.server.host) or self.needs_key)
+
+    @property
+    def readable_by_others(self) -> bool:
+        """True when keys and speech cross a network as they are."""
+        return self.scheme == "http" and not is_loopback(self.server.host)
 
 
 class MissingEnginePaths(SettingsError):
@@ -325,8 +337,8 @@ def _check_together(settings: Settings) -> None:
     server = settings.server
     if settings.open_to_all and not server.insecure:
         raise SettingsError(
-            f"Refusing to listen on {server.host}, which others can reach, without a key: give --api-key KEY, "
-            "or --insecure if everybody may talk to this machine."
+            f"Refusing to listen on {server.host}, which others can reach, without a key: give --api-key KEY "
+            "or --api-key-file FILE, best with --tls self-signed, or --insecure if everybody may talk to this machine."
         )
     _check_tls(settings)
     _check_engine(settings)

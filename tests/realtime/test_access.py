@@ -4,9 +4,10 @@ import pytest
 
 from duplex.errors import NotAuthorised, OriginRefused
 from realtime.access import Access
+from realtime.keys import KeyRing
 
 OPEN = Access()
-KEYED = Access(keys=("alpha", "beta"), origins=("https://demo.example",))
+KEYED = Access(keys=KeyRing(("alpha", "beta")), origins=("https://demo.example",))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from duplex.errors import InvalidEvent, NotAuthorised
 from realtime.access import KEY_SUBPROTOCOL, Access
 from realtime.client_secrets import MOST_SECRETS, ClientSecrets, parse_wish
+from realtime.keys import KeyRing
 
 
 class Wall:
@@ -20,8 +21,8 @@ class Wall:
 def test_a_key_opens_until_it_ends_and_only_the_right_one_does() -> None:
     wall = Wall()
     store = ClientSecrets(wall)
-    access = Access(keys=("alpha",), client_secrets=store)
-    value, ends = store.make(60)
+    access = Access(keys=KeyRing(("alpha",)), client_secrets=store)
+    value, ends = store.make(60, access.owner({"x-api-key": "alpha"}))
     assert value.startswith("ek_")
     assert ends == 1_000_060
     access.check({"authorization": f"Bearer {value}"})
@@ -30,7 +31,7 @@ def test_a_key_opens_until_it_ends_and_only_the_right_one_does() -> None:
     with pytest.raises(NotAuthorised):
         access.check({"x-api-key": value[:-1]})
     with pytest.raises(NotAuthorised):
-        Access(keys=("alpha",)).check({"x-api-key": value})
+        Access(keys=KeyRing(("alpha",))).check({"x-api-key": value})
     wall.at_s = float(ends)
     with pytest.raises(NotAuthorised):
         access.check({"x-api-key": value})
@@ -48,7 +49,7 @@ def test_beyond_the_bound_the_one_that_would_end_first_ends() -> None:
 def test_a_page_is_whoever_made_its_key_however_often_it_gets_another() -> None:
     wall = Wall()
     store = ClientSecrets(wall)
-    access = Access(keys=("alpha", "beta"), client_secrets=store)
+    access = Access(keys=KeyRing(("alpha", "beta")), client_secrets=store)
     alpha = access.owner({"x-api-key": "alpha"})
     assert alpha != access.owner({"x-api-key": "beta"})
     for _ in range(2):

@@ -25,6 +25,7 @@ from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import CLOSE_CODES, RealtimeService, make_router
 from realtime.engines import EngineLease
+from realtime.keys import KeyRing
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD, LoudIsSpeech
 from tests.duplex.test_pictures import picture
@@ -396,7 +397,7 @@ async def test_an_engine_still_loading_is_1013_with_the_progress() -> None:
 
 async def test_keys_and_subprotocols() -> None:
     pool = Pool(FakeEngine())
-    access = Access(keys=("secret",))
+    access = Access(keys=KeyRing(("secret",)))
     async with serving(app(pool, access)) as address:
         async with peer(address) as client:
             assert await client.closed() == 1008

@@ -14,6 +14,7 @@ from duplex.errors import EngineExited, EngineNotReady, OmniDuplexError, Shuttin
 from realtime.access import Access
 from realtime.dialects import minicpmo
 from realtime.dialects.choice import LIVE_PATH
+from realtime.keys import KeyRing
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD
 from tests.realtime.dialects import test_live, test_minicpmo
@@ -183,7 +184,7 @@ async def test_an_engine_that_dies_ends_each_protocol_with_1011(path: str) -> No
 
 
 async def test_keys_count_for_live_too() -> None:
-    async with serving(app(Pool(FakeEngine()), Access(keys=("secret",)))) as address:
+    async with serving(app(Pool(FakeEngine()), Access(keys=KeyRing(("secret",))))) as address:
         async with peer(address, path=LIVE_PATH) as client:
             assert await client.closed() == 1008
             (error,) = client.events

@@ -19,6 +19,7 @@ from duplex.errors import ClientStalled, EngineExited
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
+from realtime.keys import KeyRing
 from realtime.seat import Arrival, Seat, Seats
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD
@@ -43,7 +44,7 @@ class Line:
         self.app = FastAPI()
         service = RealtimeService(
             lease=self.pool.lease,
-            access=Access(keys=keys),
+            access=Access(keys=KeyRing(keys)),
             defaults=ConversationSettings(mode=Mode.SIMPLEX),
             limits=SessionLimits(send_s=send_s),
             make_detector=loud_is_speech,

@@ -158,10 +158,24 @@ def test_who_asks_for_a_real_engine_without_its_paths_is_told_what_was_given() -
         ({"server.insecure": True}, False),
         ({"server.host": "0.0.0.0", "server.insecure": True}, True),
         ({"server.host": "0.0.0.0", "server.api_keys": ["k"], "server.insecure": True}, False),
+        ({"server.host": "0.0.0.0", "server.api_key_file": "/keys"}, False),
     ],
 )
 def test_open_to_all(flags: dict[str, object], is_open: bool) -> None:
     assert load_settings(flags, NOTHING).open_to_all is is_open
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_readable"),
+    [
+        ({"server.api_keys": ["k"]}, False),
+        ({"server.host": "0.0.0.0", "server.api_keys": ["k"]}, True),
+        ({"server.host": "0.0.0.0", "server.insecure": True}, True),
+        ({"server.host": "0.0.0.0", "server.api_keys": ["k"], "server.tls": "self-signed"}, False),
+    ],
+)
+def test_readable_by_others(flags: dict[str, object], is_readable: bool) -> None:
+    assert load_settings(flags, NOTHING).readable_by_others is is_readable
 
 
 def test_keys_are_never_printed() -> None:
@@ -237,7 +251,9 @@ def test_unknown_and_impossible_variables() -> None:
         ({"registration.advertise_ip": "::1"}, "--advertise-ip: .*IPv4"),
         ({"http.session_policy": "polite"}, "--session-policy: .*'idle', 'reject' or 'takeover'"),
         ({"server.host": "0.0.0.0"}, "without a key"),
-        ({"server.host": "example.org"}, "without a key"),
+        ({"server.host": "example.org"}, "without a key: give --api-key KEY or --api-key-file FILE.*--insecure"),
+        # TLS says who the server is, not who its clients are.
+        ({"server.host": "0.0.0.0", "server.tls": "self-signed"}, "without a key"),
         ({"engine.model_dir": "/m"}, "--llamacpp-root is not given"),
         ({"engine.llamacpp_root": "/r"}, "--model-dir is not given"),
         ({"engine.kind": "llama-server"}, "--llamacpp-root and --model-dir is not given"),

@@ -9,8 +9,12 @@ const INTERRUPTION_SHOWN_MS = 1500;
 const STATUS_EVERY_MS = 2000;
 const PHASES_KEPT = 100;
 
-const key = new URLSearchParams(window.location.search).get("key");
+// Behind # it stays in the browser; behind ? it is sent to the server with the page's address.
+const key =
+  new URLSearchParams(window.location.hash.slice(1)).get("key") ?? new URLSearchParams(window.location.search).get("key");
 const phases = [];
+// Whoever adds the key to the address of the open page expects it to count.
+window.addEventListener("hashchange", () => window.location.reload());
 let state = initialState;
 let interruptionTimer = null;
 

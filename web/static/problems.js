@@ -93,7 +93,7 @@ export function engineProblem(readiness, detail) {
 export function closeProblem(code, reason, wasOpen) {
   if (code === CloseCode.NORMAL) return null;
   if (code === CloseCode.NOT_AUTHORISED && !wasOpen) {
-    const advice = "Open it under the address the server printed, with ?key=… if the server asks for a key.";
+    const advice = "Open it under the address the server printed, with #key=… if the server asks for a key.";
     return problem("unauthorised", "The server does not let this page in", `${reason} ${advice}`.trim(), false);
   }
   if (code === CloseCode.ENGINE_LOST) {
@@ -120,6 +120,6 @@ export function lossProblem({ serverAnswers, wasOpen }) {
     : problem(
         "refused",
         "The server refused the conversation",
-        "Open the page under the address the server printed, with ?key=… if it asks for a key.",
+        "Open the page under the address the server printed, with #key=… if it asks for a key.",
       );
 }

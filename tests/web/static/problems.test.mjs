@@ -33,7 +33,7 @@ test("each way a microphone fails has its own words", () => {
 test("a wanted end is no problem, every other close code is", () => {
   assert.equal(closeProblem(1000, "", true), null);
   assert.equal(closeProblem(1008, "", false).id, "unauthorised");
-  assert.match(closeProblem(1008, "Wrong key.", false).advice, /^Wrong key\. .*\?key=/);
+  assert.match(closeProblem(1008, "Wrong key.", false).advice, /^Wrong key\. .*#key=/);
   assert.deepEqual(closeProblem(1008, "You stopped reading.", true).advice, "You stopped reading.");
   assert.equal(closeProblem(1011, "", true).id, "engine-lost");
   assert.equal(closeProblem(1011, "The engine died.", true).advice, "The engine died.");
