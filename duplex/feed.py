@@ -33,6 +33,11 @@ class EngineFeed:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that wait."""
+        return self._waiting_bytes() / 2 / ENGINE_INPUT_RATE_HZ
+
     def put(self, command: EngineCommand) -> None:
         """Queue a command by the policy above."""
         if isinstance(command, Interrupt):
@@ -100,9 +105,12 @@ class EngineFeed:
                 del self._queue[at]
 
     def _bound(self) -> None:
-        waiting = sum(len(command.pcm) for command in self._queue if isinstance(command, Prefill))
+        waiting = self._waiting_bytes()
         while waiting > self._limit_bytes:
             at, oldest = next((i, c) for i, c in enumerate(self._queue) if isinstance(c, Prefill))
             del self._queue[at]
             waiting -= len(oldest.pcm)
             self.dropped_s += len(oldest.pcm) / 2 / ENGINE_INPUT_RATE_HZ
+
+    def _waiting_bytes(self) -> int:
+        return sum(len(command.pcm) for command in self._queue if isinstance(command, Prefill))

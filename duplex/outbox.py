@@ -44,6 +44,11 @@ class Outbox:
         """Seconds of sound that wait."""
         return self._seconds(self._audio_bytes)
 
+    @property
+    def control_fill(self) -> float:
+        """How full the control lane is, from 0 to 1."""
+        return len(self._control) / self._control_limit
+
     def set_rate(self, rate_hz: int) -> None:
         """Sound is at this rate from now on."""
         self._rate_hz = rate_hz

@@ -14,7 +14,7 @@ The reader calls `receive`, which never awaits: a socket is always read, whateve
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -34,6 +34,7 @@ from duplex.messages import (
     ServerMessage,
     Warned,
 )
+from duplex.metrics import Metrics, SessionMeter
 from duplex.outbox import Outbox
 from duplex.tasks import beside, task_group, wait_at_most
 
@@ -85,8 +86,10 @@ class DuplexSession:
         limits: SessionLimits,
         *,
         replace: Replace | None = None,
+        meter: SessionMeter | None = None,
     ) -> None:
         """Without `replace` the session ends with its engine."""
+        self._meter = meter or Metrics().meter("unnamed")
         self._engine = engine
         self._replace = replace
         self._conversation = conversation
@@ -111,6 +114,14 @@ class DuplexSession:
     def output_rate_hz(self) -> int:
         """Rate of the sound that leaves."""
         return self._conversation.settings.output_rate_hz
+
+    def queue_fill(self) -> Mapping[str, float]:
+        """How full the queues are, from 0 to 1."""
+        return {
+            "outbox_audio": self._outbox.audio_s / self._limits.audio_waiting_s,
+            "outbox_control": self._outbox.control_fill,
+            "engine_feed": self._feed.audio_s / self._limits.input_waiting_s,
+        }
 
     def admits(self, generation: int) -> bool:
         """May something of this response still reach the client?"""
@@ -153,11 +164,13 @@ class DuplexSession:
         finally:
             self._conversation.close()
             self.numbers.input_dropped_s = self._feed.dropped_s
+            self._meter.dropped(input_s=self._feed.dropped_s)
 
     # --- effects
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
+            self._meter.decided(effect, self._clock.now())
             match effect:
                 case Say():
                     self._count(effect.message)
@@ -210,6 +223,7 @@ class DuplexSession:
                 await _wait(self._outbox_changed, self._outbox.due_at() - now)
                 continue
             await self._transmit(effect.message)
+            self._meter.sent(effect.message, self._clock.now())
             if isinstance(effect, Speak):
                 self._conversation.receive_sent(effect.generation, effect.message, self._clock.now())
                 self._mind_deadline()
@@ -262,6 +276,7 @@ class DuplexSession:
 
     async def _listen(self) -> None:
         async for event in self._engine.events():
+            self._meter.heard(event, self._clock.now())
             if not isinstance(event, EngineListen):
                 self._feed.answered()
             self._perform(self._conversation.receive_engine(event, self._clock.now()))

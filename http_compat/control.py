@@ -53,6 +53,8 @@ def make_control_app(service: HttpService) -> ASGIApp:
         return _answer(stop_answer(cpp_break=session is not None and session.stop()))
 
     async def refused(request: Request, error: Exception) -> Response:
+        if isinstance(error, OmniDuplexError):
+            service.sessions.metrics.refused("control", error)
         answer = await refuse(request, error)
         answer.headers.update(_ANY_ORIGIN)
         return answer

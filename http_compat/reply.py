@@ -33,12 +33,19 @@ class Reply:
         self._waiting_s = 0.0
         self.sound_s = 0.0
         """Seconds of sound put into it so far."""
+        self.asked_s = 0.0
+        """When it was asked for, in seconds of the session's clock."""
         self.is_over = False
+
+    @property
+    def fill(self) -> float:
+        """How full its queue is, from 0 to 1."""
+        return self._waiting_s / LONGEST_WAITING_S
 
     @property
     def is_stalled(self) -> bool:
         """Whether its client has stopped reading."""
-        return self._waiting_s > LONGEST_WAITING_S
+        return self.fill > 1.0
 
     def speak(self, pcm: bytes) -> float:
         """Add a piece of sound and the words for it; returns its length in seconds."""

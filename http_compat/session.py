@@ -11,12 +11,14 @@ A request never talks to the engine itself.
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import assert_never
 
 from duplex.clock import Clock
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Engine, EngineAudio, EngineIdle, EngineListen, EngineText, Mode
 from duplex.errors import InvalidEvent, NoSession, OmniDuplexError
+from duplex.metrics import Metrics, SessionMeter
 from duplex.tasks import beside, wait_at_most
 from http_compat.choice import SessionChoice
 from http_compat.ears import Ears
@@ -44,7 +46,9 @@ class HttpSession:
         after_break: AfterBreak = AfterBreak.LISTEN,
         limits: SessionLimits | None = None,
         on_wav: OnWav | None = None,
+        meter: SessionMeter | None = None,
     ) -> None:
+        self._meter = meter or Metrics().meter("http")
         self.id = secrets.token_hex(4)
         self.choice = choice
         self._engine = engine
@@ -96,6 +100,7 @@ class HttpSession:
         """The stream that the answer will go to when it is its turn."""
         self.numbers.answers += 1
         reply = self._floor.new_reply(keep_open=keep_open)
+        reply.asked_s = self._clock.now()
         if place.is_broken:
             reply.break_off()
         if self._over.is_set():
@@ -118,6 +123,8 @@ class HttpSession:
         self._is_withdrawn = not was_heard and self._ears.unanswered > 0
         is_break = was_heard or self._is_withdrawn
         self.numbers.breaks += is_break
+        if was_heard:
+            self._meter.answered("client_cancelled")
         return is_break
 
     def stop(self) -> bool:
@@ -155,6 +162,14 @@ class HttpSession:
         """Whether nothing is under way: all that was said was answered, and the answer was delivered."""
         return not (self._line or self._floor.is_taken or self._ears.unanswered)
 
+    def queue_fill(self) -> Mapping[str, float]:
+        """How full the queues are, from 0 to 1."""
+        reply = self._floor.reply
+        return {
+            "http_line": len(self._line) / self._limits.waiting_requests,
+            "http_reply": 0.0 if reply is None else reply.fill,
+        }
+
     def idle_s(self) -> float:
         """For how long nothing was asked for and nothing said."""
         return 0.0 if self._line or self._floor.is_taken else self._clock.now() - self._active_s
@@ -175,6 +190,7 @@ class HttpSession:
 
     def _dismiss(self, reason: OmniDuplexError) -> None:
         self._over.set()
+        self._meter.dropped(pictures=self._ears.pictures_dropped - self.numbers.pictures_dropped)
         self.numbers.pictures_dropped = self._ears.pictures_dropped
         if self._floor.reply is not None:
             self._leave(self._floor.reply)
@@ -338,13 +354,17 @@ class HttpSession:
             case EngineText(text):
                 self._floor.say(text)
             case EngineAudio():
-                self._floor.speak(event)
                 reply = self._floor.reply
+                if reply is not None and reply.sound_s == 0.0:
+                    self._meter.first_audio(self._clock.now() - reply.asked_s)
+                self._floor.speak(event)
                 if reply is not None and reply.is_stalled:
                     self.abandon(reply)
             case EngineListen():
                 self._floor.listen()
             case EngineIdle():
+                if self._floor.turn_is_open:
+                    self._meter.answered("completed")
                 self._floor.end_turn()
                 self._answered.set()
                 self._active_s = self._clock.now()

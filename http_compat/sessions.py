@@ -16,6 +16,7 @@ from duplex.clock import Clock
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Engine, EngineSession, Mode
 from duplex.errors import CapacityError, EngineBusy, NoSession, OmniDuplexError
+from duplex.metrics import Metrics
 from duplex.tasks import task_group
 from http_compat.choice import SessionChoice
 from http_compat.floor import OnWav
@@ -88,11 +89,13 @@ class HttpSessions:
         rules: SessionRules,
         on_wav: OnWav | None = None,
         on_end: Callable[[bool], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`lease` gives an engine for such a conversation or raises `CapacityError`, `can_lease` says whether it would
         at once, `refusal` why no engine works at all. `on_end` is called when a session has ended, with whether another
         one took its place."""
         self.rules = rules
+        self.metrics = metrics or Metrics()
         self._lease = lease
         self._can_lease = can_lease
         self._refusal = refusal
@@ -238,6 +241,7 @@ class HttpSessions:
         try:
             wish = EngineSession(choice.mode, vision=choice.vision, voice=choice.voice)
             async with self._lease(wish) as engine:
+                meter = self.metrics.meter("http")
                 await engine.begin(wish)
                 session = HttpSession(
                     engine,
@@ -246,12 +250,14 @@ class HttpSessions:
                     after_break=self.rules.after_break,
                     limits=self.rules.limits,
                     on_wav=self._on_wav,
+                    meter=meter,
                 )
                 held = _Held(session, peer[0])
                 held.note(peer)
                 self._held[session.id] = held
                 _resolve(started, session)
-                await self._converse(session)
+                with meter.counting(self._clock.now, session.queue_fill):
+                    await self._converse(session)
         except OmniDuplexError as error:
             if started.done():
                 log.warning("http session lost: %s", error)

@@ -40,6 +40,7 @@ from duplex.errors import (
     ShuttingDown,
 )
 from duplex.messages import ServerMessage
+from duplex.metrics import Metrics
 from duplex.session import DuplexSession, SessionLimits
 from duplex.tasks import beside, first_of
 from realtime.access import Access
@@ -104,6 +105,7 @@ class RealtimeService:
     """Why somebody who comes now, and would wait or not, is refused before he is accepted; None: nobody is."""
     queue_update_s: float = 3.0
     """Between two events that say how the queue has moved."""
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def make_router(service: RealtimeService) -> APIRouter:
@@ -126,6 +128,7 @@ class _Connection:
         self._socket = websocket
         self._session_id = secrets.token_hex(8)
         self._offered = websocket.scope.get("subprotocols", [])
+        self._began = False
         self._protocol = choose_protocol(websocket.url.path, websocket.query_params, websocket.headers, self._offered)
 
     async def serve(self) -> None:
@@ -258,8 +261,9 @@ class _Connection:
             attending = seat.attend(early.frames, dialect, session, understood=pacemaker.nudge)
             await first_of(reader=attending, pacemaker=pacemaker.run())
 
+        meter = service.metrics.meter(self._protocol)
         session = DuplexSession(
-            leased.engine, conversation, transmit, service.clock, service.limits, replace=engines.replace
+            leased.engine, conversation, transmit, service.clock, service.limits, replace=engines.replace, meter=meter
         )
         log.info("session %s starts: %s on %s", self._session_id, options.settings.mode, leased.kind)
         started = service.clock.now()
@@ -267,7 +271,9 @@ class _Connection:
             await seat.send(dialect.greet(), None, session.output_rate_hz)
             if early.dropped:
                 session.warn("input_dropped", "Input that came before the session was ready was dropped.")
-            await session.run(talk)
+            self._began = True
+            with meter.counting(service.clock.now, session.queue_fill):
+                await session.run(talk)
         finally:
             log.info(
                 "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped, %d engines lost",
@@ -306,6 +312,8 @@ class _Connection:
 
     async def _refuse(self, error: OmniDuplexError) -> None:
         log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
+        if not self._began:
+            self._service.metrics.refused("realtime", error)
         if isinstance(error, EngineError):
             log.error("session %s: %s", self._session_id, error)
         if not self._connected():

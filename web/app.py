@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,7 @@ from duplex.engine.base import EngineSession
 from duplex.engine.pool import EnginePool, Meanwhile
 from duplex.engine.queue import Place
 from duplex.errors import CapacityError, OmniDuplexError
+from duplex.metrics import Metrics
 from duplex.session import SessionLimits
 from duplex.tasks import beside
 from http_compat.control import PortSwitch, make_control_app
@@ -42,6 +43,7 @@ from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.engines import engine_specs, open_engines
+from web.observe import make_observe_router
 from web.settings import Settings, SettingsError
 from web.tls import Tls, open_tls
 
@@ -77,13 +79,20 @@ _PAGE_HEADERS = {
 def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, real_keys: Access) -> FastAPI:
     """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
-    client_secrets = ClientSecrets(time.time)
+    client_secrets, metrics = ClientSecrets(time.time), service.sessions.metrics
     access = replace(real_keys, client_secrets=client_secrets)
     realtime = _realtime_service(settings, pool, service, access, seats)
     app.include_router(make_router(realtime))
     app.include_router(make_secrets_router(access, client_secrets, realtime.defaults))
     app.include_router(make_http_router(service))
-    app.add_exception_handler(OmniDuplexError, refuse)
+    app.include_router(make_observe_router(pool, real_keys, metrics))
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, OmniDuplexError):
+            metrics.refused("http", error)
+        return await refuse(request, error)
+
+    app.add_exception_handler(OmniDuplexError, refused)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
@@ -127,7 +136,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
         access = Access(await stack.enter_async_context(open_keys(settings.server)), settings.server.allow_origins)
         pool = await stack.enter_async_context(open_engines(specs, clock=clock, queue_limit=settings.engine.queue))
-        service = await stack.enter_async_context(http_service(settings, pool, access, clock))
+        service = await stack.enter_async_context(http_service(settings, pool, access, clock, Metrics()))
         seats = Seats(settings.conversation.resume_grace_s)
         app = PortSwitch(create_app(settings, pool, service, seats, access), make_control_app(service), control_port)
 
@@ -233,6 +242,7 @@ def _realtime_service(
         clock=MonotonicClock(),
         seats=seats,
         refusal=refusal,
+        metrics=service.sessions.metrics,
     )
 
 

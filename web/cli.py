@@ -54,7 +54,7 @@ def serve_settings(arguments: argparse.Namespace, *, defaults: Mapping[str, obje
 
 def run_server(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code; what prevents it is said on stderr."""
-    configure_logging(settings.log_level, engine_output=settings.engine.print_output)
+    configure_logging(settings.log_level, engine_output=settings.engine.print_output, line_format=settings.log_format)
     # Imported here because the web framework takes longer to load than the other commands take to run.
     from web.app import serve  # noqa: PLC0415
 
@@ -162,6 +162,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     # A flag that is not given leaves no trace, so that the environment and the settings file can speak.
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument("--log-level", dest="log_level", metavar="|".join(LOG_LEVELS), help="least level logged (info)")
+    parser.add_argument("--log-format", dest="log_format", metavar="text|json", help="how log lines look (text)")
     _add_server_flags(parser.add_argument_group("where it listens, and to whom"))
     _add_engine_flags(parser.add_argument_group("the engine"))
     _add_conversation_flags(parser.add_argument_group("conversations"))

@@ -14,6 +14,7 @@ from duplex.engine.base import EngineAudio
 from duplex.engine.pool import EnginePool
 from duplex.engine.ports import is_loopback
 from duplex.errors import CapacityError, EngineNotReady
+from duplex.metrics import Metrics
 from duplex.tasks import beside
 from http_compat.health import Health, judge
 from http_compat.registry import Node, Registrar, advertised_ip
@@ -32,7 +33,7 @@ _ADDRESS_AGAIN_S = 10.0
 
 @contextlib.asynccontextmanager
 async def http_service(
-    settings: Settings, pool: EnginePool, access: Access, clock: Clock
+    settings: Settings, pool: EnginePool, access: Access, clock: Clock, metrics: Metrics
 ) -> AsyncIterator[HttpService]:
     """The service behind the routes; its sessions live while the body runs."""
 
@@ -56,6 +57,7 @@ async def http_service(
             ),
             on_wav=None if timing is None else timing.note,
             on_end=None if timing is None else timing.end_session,
+            metrics=metrics,
         )
         async with sessions.running():
             yield HttpService(sessions=sessions, health=health, check_access=access.check, clock=clock)

@@ -60,5 +60,6 @@ OPTIONS = (
     Option("registration.url", "--register-url", ("OMNI_DUPLEX_REGISTER_URL", "REGISTER_URL")),
     Option("registration.advertise_ip", "--advertise-ip", ("OMNI_DUPLEX_ADVERTISE_IP",)),
     Option("log_level", "--log-level", ("OMNI_DUPLEX_LOG_LEVEL",)),
+    Option("log_format", "--log-format", ("OMNI_DUPLEX_LOG_FORMAT",)),
 )
 """Every setting. The variables without our prefix are those of the server this one replaces."""

@@ -18,6 +18,7 @@ from duplex.engine.base import Mode
 from duplex.engine.ports import is_loopback
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
+from duplex.log import LogFormat
 from http_compat.policy import SessionPolicy
 from web.options import OPTIONS
 
@@ -185,6 +186,7 @@ class Settings(_Part):
     http: HttpSettings = HttpSettings()
     registration: RegistrationSettings = RegistrationSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "text"
 
     @property
     def engine_kind(self) -> EngineKind:
@@ -251,8 +253,8 @@ def load_settings(
     """Merge and check everything. Raises `SettingsError`.
 
     `flags` holds what the command line gave, by the keys of `OPTIONS`. `config` is a TOML file with the tables
-    `[server]`, `[engine]`, `[conversation]`, `[http]`, `[registration]` and the key `log_level`; without it
-    OMNI_DUPLEX_CONFIG may name one. `defaults`, by the same keys, take the place of those of `Settings`.
+    of the README; without it OMNI_DUPLEX_CONFIG may name one. `defaults`, by the same keys, take the place of those of
+    `Settings`.
     """
     if config is None and environ.get(CONFIG_VARIABLE):
         config = Path(environ[CONFIG_VARIABLE])

@@ -61,6 +61,8 @@ class EngineStatus:
     """Progress or reason in words; empty when there is nothing to add."""
     stand_in: bool
     """True for the parrot: no model answers."""
+    restarts: int = 0
+    """How often it was started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,18 @@ class EngineHost:
         self._lease_over.set()
         self._had_conversation = False
         self._warm: EngineSession | None = None
+        self._restarts = 0
 
     @property
     def status(self) -> EngineStatus:
         """The slot now."""
-        return EngineStatus(kind=self._spec.kind, state=self._state, detail=self._detail, stand_in=self._spec.stand_in)
+        return EngineStatus(
+            kind=self._spec.kind,
+            state=self._state,
+            detail=self._detail,
+            stand_in=self._spec.stand_in,
+            restarts=self._restarts,
+        )
 
     def warmth(self, wish: EngineSession) -> int:
         """How little it takes until this engine is ready for `wish`: 2 when it was ready for the same last, 1 when no
@@ -211,6 +220,7 @@ class EngineHost:
                 return
             _log.warning("Starting the engine again in %.1f s. %s", delay_s, reason)
             await self._sleep(delay_s)
+            self._restarts += 1
             self._set(EngineState.RESTARTING, f"loading again. {reason}")
 
     async def _one_life(self, dirs: EngineDirs) -> str:

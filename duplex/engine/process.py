@@ -85,7 +85,7 @@ class _Child(asyncio.SubprocessProtocol):
         self._on_exit = on_exit
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Keep the last lines; the log gets them at DEBUG only, because engine output may hold what was said."""
+        """Keep the last lines; they are shown on request only, because they may hold what was said."""
         del fd
         lines = self.tail.feed(data)
         if _output_log.isEnabledFor(logging.DEBUG):

@@ -1,0 +1,77 @@
+"""What watches over a server asks: is it alive, could it take a call, and what has it counted."""
+
+from collections.abc import Iterable, Iterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from duplex.engine.host import EngineState
+from duplex.engine.pool import EnginePool
+from duplex.metrics import Metrics
+from realtime.access import Access
+from web.banner import project_version
+
+__all__ = ["make_observe_router"]
+
+_SOON_FREE = {EngineState.READY, EngineState.FINISHING}
+"""A call that meets an engine in its last answer waits for it."""
+
+
+def make_observe_router(pool: EnginePool, access: Access, metrics: Metrics) -> APIRouter:
+    """`/livez` and `/readyz`, which anybody may ask, and `/metrics`, which needs a key where there are any."""
+    metrics.registry.register(_Engines(pool))
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> JSONResponse:
+        # That it is answered at all is the answer: the loop runs.
+        return JSONResponse({"live": True})
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        states = [engine.state for engine in pool.status()]
+        if _SOON_FREE.intersection(states):
+            return JSONResponse({"ready": True})
+        reason = "every engine is in a call" if EngineState.LEASED in states else "no engine works"
+        return JSONResponse({"ready": False, "reason": reason, "engines": states}, 503)
+
+    @router.get("/metrics")
+    async def scrape(request: Request) -> Response:
+        access.check(request.headers)
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+class _Engines(Collector):
+    """The engines as the pool sees them, when somebody asks."""
+
+    def __init__(self, pool: EnginePool) -> None:
+        self._pool = pool
+
+    def describe(self) -> Iterable[Metric]:
+        """Names alone: nothing is asked of the pool before it runs."""
+        return [*self._families()]
+
+    def collect(self) -> Iterator[Metric]:
+        """One series for each engine and state, 1 for the state it is in."""
+        info, states, restarts = self._families()
+        info.add_metric([], {"version": project_version()})
+        for number, engine in enumerate(self._pool.status()):
+            for state in EngineState:
+                states.add_metric([str(number), engine.kind, state], float(engine.state is state))
+            restarts.add_metric([str(number)], engine.restarts)
+        yield from (info, states, restarts)
+
+    @staticmethod
+    def _families() -> tuple[InfoMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+        return (
+            InfoMetricFamily("omni_duplex", "This server."),
+            GaugeMetricFamily(
+                "omni_duplex_engine_state", "1 for the state an engine is in.", labels=["engine", "kind", "state"]
+            ),
+            CounterMetricFamily("omni_duplex_engine_restarts", "Restarts of an engine.", labels=["engine"]),
+        )
