@@ -11,6 +11,7 @@
     │   └── ClientStalled           the peer stopped reading
     ├── CapacityError             retry later
     │   ├── EngineBusy              every engine is leased
+    │   ├── TooManyRequests         this address or key asks for more than its share
     │   ├── EngineNotReady          still loading, or restarting
     │   ├── QueueFull               every engine is leased, and enough wait for one
     │   └── ShuttingDown            the server drains
@@ -44,6 +45,7 @@ __all__ = [
     "OriginRefused",
     "QueueFull",
     "ShuttingDown",
+    "TooManyRequests",
 ]
 
 
@@ -98,6 +100,12 @@ class CapacityError(OmniDuplexError):
 
 class EngineBusy(CapacityError):
     """Every engine is leased."""
+
+
+class TooManyRequests(CapacityError):
+    """One address or one key asks for more than its share. `code` is OpenAI's word."""
+
+    code = "rate_limit_exceeded"
 
 
 class EngineNotReady(CapacityError):

@@ -23,6 +23,7 @@ from duplex.errors import (
     OriginRefused,
     QueueFull,
     ShuttingDown,
+    TooManyRequests,
 )
 
 __all__ = ["STATUSES", "refuse"]
@@ -35,6 +36,7 @@ STATUSES: dict[type[OmniDuplexError], int] = {
     OriginRefused: 403,
     ClientStalled: 408,
     MessageTooBig: 413,
+    TooManyRequests: 429,
     EngineStartFailed: 500,
     EngineExited: 500,
     EngineStalled: 500,

@@ -36,6 +36,10 @@ class Access:
         """Whether the key that was offered opens, or none is needed. Where it comes from does not matter here."""
         return not self.keys or self._key_owner(headers, subprotocols) is not None
 
+    def is_guess(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> bool:
+        """Whether a key is offered that does not open. Offering none is no guess."""
+        return _offered_key(headers, subprotocols) != "" and not self.admits(headers, subprotocols)
+
     def owner(self, headers: Mapping[str, str], subprotocols: Sequence[str] = (), address: str = "") -> str:
         """Who is there, as far as this server tells clients apart: by key, or by `address` where no key opened.
 

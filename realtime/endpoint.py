@@ -38,6 +38,7 @@ from duplex.errors import (
     OriginRefused,
     QueueFull,
     ShuttingDown,
+    TooManyRequests,
 )
 from duplex.messages import ServerMessage
 from duplex.metrics import Metrics
@@ -54,7 +55,7 @@ from realtime.queueing import EarlyFrames, Queueing
 from realtime.resume import parse_resume
 from realtime.seat import Arrival, Owner, Seat, Seats
 
-__all__ = ["CLOSE_CODES", "EngineLease", "RealtimeService", "make_router"]
+__all__ = ["CLOSE_CODES", "REFUSAL", "EngineLease", "RealtimeService", "make_router"]
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,12 @@ CLOSE_CODES: dict[type[OmniDuplexError], int] = {
     EngineBusy: 1013,
     EngineNotReady: 1013,
     QueueFull: 1013,
+    TooManyRequests: 1013,
 }
 """How each error ends a connection. An error that is answered with an `error` event on a living session is not here."""
+
+REFUSAL = "omni_duplex.refusal"
+"""Key of a connection's ASGI scope: the `OmniDuplexError` for which whoever is in front of us wants it refused."""
 
 _REASON_BYTES = 123
 """RFC 6455: a control frame holds 125 bytes, two of them the code."""
@@ -137,6 +142,8 @@ class _Connection:
         # A browser drops the connection when it offered subprotocols and none was selected.
         await self._socket.accept(subprotocol="realtime" if "realtime" in self._offered else None)
         try:
+            if REFUSAL in self._socket.scope:
+                raise self._socket.scope[REFUSAL]
             options, owner = self._admitted()
             if not await self._goes_on(options, owner):
                 await self._begin(options, owner)
@@ -159,6 +166,8 @@ class _Connection:
         Pages cannot read such an answer, and the demo's clients expect an event: both are accepted first.
         """
         if "origin" in self._socket.headers or self._protocol is Protocol.MINICPMO or self._service.refusal is None:
+            return False
+        if REFUSAL in self._socket.scope:
             return False
         try:
             options, owner = self._admitted()

@@ -52,7 +52,7 @@ from realtime.resume import Journal, parse_resume
 from tests.http_compat.node import Node, running_node
 from tests.realtime.wire import Wire
 from tests.speech import silence, speech
-from web import app, cli
+from web import app, cli, connection, quotas
 from web.options import OPTIONS
 from web.settings import Settings
 
@@ -471,6 +471,8 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ),
         ("(`LeaseQueue`)", f"{Settings().engine.queue} (`--queue`)"),
         ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
+        ("(`Quotas`)", f"{quotas.MOST_ROWS} rows"),
+        ("(`HttpConnection`)", f"{connection.HEAD_WITHIN_S:.0f} s"),
         ("(`read_body`)", f"{body.LARGEST_BODY_BYTES // 2**20} MiB; {body._READ_WITHIN_S:.0f} s to arrive"),
         ("(`Pictures`)", f"{MOST_PICTURES_WAITING} pictures; 1 in duplex"),
         ("(`ConversationItems`)", f"{MOST_ITEMS} items; {LARGEST_ITEMS_BYTES // 2**20} MiB"),

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
@@ -42,10 +41,12 @@ from realtime.seat import Seats
 from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
+from web.connection import HttpConnection
 from web.engines import engine_specs, open_engines
 from web.observe import make_observe_router
 from web.settings import Settings, SettingsError
 from web.tls import Tls, open_tls
+from web.turnstile import Turnstile
 
 __all__ = ["create_app", "serve"]
 
@@ -63,9 +64,6 @@ _MAKES_ROOM_EVERY_S = 2.0
 _KEEP_ALIVE_S = 75
 """Callers leave connections open between two turns and take them up again; after uvicorn's 5 s they would be gone."""
 
-_UNSENT_BYTES = 64 * 1024
-"""What may wait in front of a socket; asyncio's and uvloop's limit for connections without TLS."""
-
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
@@ -76,16 +74,16 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, real_keys: Access) -> FastAPI:
+def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, access: Access) -> FastAPI:
     """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
-    client_secrets, metrics = ClientSecrets(time.time), service.sessions.metrics
-    access = replace(real_keys, client_secrets=client_secrets)
+    metrics = service.sessions.metrics
     realtime = _realtime_service(settings, pool, service, access, seats)
     app.include_router(make_router(realtime))
-    app.include_router(make_secrets_router(access, client_secrets, realtime.defaults))
+    if access.client_secrets is not None:
+        app.include_router(make_secrets_router(access, access.client_secrets, realtime.defaults))
     app.include_router(make_http_router(service))
-    app.include_router(make_observe_router(pool, real_keys, metrics))
+    app.include_router(make_observe_router(pool, service.check_access, metrics))
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, OmniDuplexError):
@@ -134,9 +132,11 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
         control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
-        access = Access(await stack.enter_async_context(open_keys(settings.server)), settings.server.allow_origins)
+        keys = await stack.enter_async_context(open_keys(settings.server))
+        access = Access(keys, settings.server.allow_origins, ClientSecrets(time.time))
         pool = await stack.enter_async_context(open_engines(specs, clock=clock, queue_limit=settings.engine.queue))
-        service = await stack.enter_async_context(http_service(settings, pool, access, clock, Metrics()))
+        real_keys, metrics = replace(access, client_secrets=None), Metrics()
+        service = await stack.enter_async_context(http_service(settings, pool, real_keys, clock, metrics))
         seats = Seats(settings.conversation.resume_grace_s)
         app = PortSwitch(create_app(settings, pool, service, seats, access), make_control_app(service), control_port)
 
@@ -144,7 +144,8 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
             service.sessions.end_all()
             seats.end_all()
 
-        server = _Server(_config(app, tls), before_shutdown=say_goodbye)
+        entrance = Turnstile(app, access, settings.limits, clock, metrics)
+        server = _Server(_config(entrance, tls, settings.server.trust_proxy), before_shutdown=say_goodbye)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
@@ -184,16 +185,7 @@ class _PageHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class _TlsProtocol(H11Protocol):
-    """Feels a client that stops reading as early as without TLS, whose buffers take eleven seconds of speech if let."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The connection is encrypted from here on."""
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
-        super().connection_made(transport)
-
-
-def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -207,8 +199,11 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # By itself uvicorn would believe whoever connects from this machine.
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=list(trusted),
+        http=HttpConnection,
         # Of both listeners: breaks carry the same keys as calls.
-        http="auto" if tls is None else _TlsProtocol,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
     )
 

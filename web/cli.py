@@ -164,6 +164,7 @@ def add_serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", dest="log_level", metavar="|".join(LOG_LEVELS), help="least level logged (info)")
     parser.add_argument("--log-format", dest="log_format", metavar="text|json", help="how log lines look (text)")
     _add_server_flags(parser.add_argument_group("where it listens, and to whom"))
+    _add_limit_flags(parser.add_argument_group("limits; 0 means none"))
     _add_engine_flags(parser.add_argument_group("the engine"))
     _add_conversation_flags(parser.add_argument_group("conversations"))
     _add_http_flags(parser.add_argument_group("HTTP callers and their dispatcher"))
@@ -182,10 +183,29 @@ def _add_server_flags(group: argparse._ArgumentGroup) -> None:
         "--allow-origin", dest="server.allow_origins", action="append", metavar="ORIGIN", help="page let in; repeatable"
     )
     add("--insecure", dest="server.insecure", action="store_true", help="no key although others can reach --host")
+    add(
+        "--trust-proxy",
+        dest="server.trust_proxy",
+        action="append",
+        metavar="ADDRESS",
+        help="proxy, or network of them, whose X-Forwarded-For is believed; repeatable",
+    )
     add("--tls", dest="server.tls", metavar="off|self-signed", help="https and wss, with a certificate made here (off)")
     add("--tls-cert", dest="server.tls_cert", metavar="FILE", help="https and wss, with this certificate (PEM)")
     add("--tls-key", dest="server.tls_key", metavar="FILE", help="the key of --tls-cert (PEM)")
     add("--state-dir", dest="server.state_dir", metavar="DIR", help="keeps the certificate made here (the user's)")
+
+
+def _add_limit_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    for name, what in (
+        ("sessions_per_address", "WebSockets of one address at the same time (8)"),
+        ("sessions_per_key", "the same with one key (64)"),
+        ("connects_per_minute", "connections of one address, and with one key (120)"),
+        ("mib_per_minute", "sent by one address, and with one key (512)"),
+    ):
+        add(f"--max-{name.replace('_', '-')}", dest=f"limits.{name}", metavar="N", help=what)
+    add("--idle-timeout", dest="limits.idle_s", metavar="S", help="closes a WebSocket that says nothing (3600)")
 
 
 def _add_engine_flags(group: argparse._ArgumentGroup) -> None:

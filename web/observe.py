@@ -1,6 +1,6 @@
 """What watches over a server asks: is it alive, could it take a call, and what has it counted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,7 +11,6 @@ from prometheus_client.registry import Collector
 from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool
 from duplex.metrics import Metrics
-from realtime.access import Access
 from web.banner import project_version
 
 __all__ = ["make_observe_router"]
@@ -20,8 +19,10 @@ _SOON_FREE = {EngineState.READY, EngineState.FINISHING}
 """A call that meets an engine in its last answer waits for it."""
 
 
-def make_observe_router(pool: EnginePool, access: Access, metrics: Metrics) -> APIRouter:
-    """`/livez` and `/readyz`, which anybody may ask, and `/metrics`, which needs a key where there are any."""
+def make_observe_router(
+    pool: EnginePool, check_access: Callable[[Mapping[str, str]], None], metrics: Metrics
+) -> APIRouter:
+    """`/livez` and `/readyz`, which anybody may ask, and `/metrics`, for which the access is checked."""
     metrics.registry.register(_Engines(pool))
     router = APIRouter()
 
@@ -40,7 +41,7 @@ def make_observe_router(pool: EnginePool, access: Access, metrics: Metrics) -> A
 
     @router.get("/metrics")
     async def scrape(request: Request) -> Response:
-        access.check(request.headers)
+        check_access(request.headers)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -2,14 +2,12 @@
 
 import difflib
 import itertools
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
@@ -20,7 +18,19 @@ from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
 from duplex.log import LogFormat
 from http_compat.policy import SessionPolicy
+from web.limits import LimitSettings
 from web.options import OPTIONS
+from web.setting_types import (
+    HIGHEST_PORT,
+    BackendUrl,
+    LoopbackUrl,
+    Network,
+    Origin,
+    Port,
+    ReachableName,
+    Secret,
+    UserPath,
+)
 
 __all__ = [
     "ConversationOptions",
@@ -36,48 +46,11 @@ __all__ = [
 
 CONTROL_PORT_OFFSET = 1
 ENGINE_PORT_OFFSET = 10_000
-_HIGHEST_PORT = 65_535
 _OUR_VARIABLES = "OMNI_DUPLEX_"
 
 
 class SettingsError(OmniDuplexError):
     """The operator asked for something impossible; the message names the flag, variable or key and what to do."""
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
-        raise ValueError("give an origin as browsers send it, such as https://example.org or http://localhost:3000")
-    return text
-
-
-def _loopback_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme != "http" or not parts.hostname or not is_loopback(parts.hostname):
-        raise ValueError(
-            "give an engine on this machine, such as http://127.0.0.1:8080: audio passes through files both must see"
-        )
-    return text.rstrip("/")
-
-
-def _backend_url(text: str) -> str | None:
-    # Nothing is how a flag overrules a variable. Of a port that cannot be, `port` says so itself.
-    bare = text.rstrip("/")
-    host = urlsplit(bare)
-    if bare and (not re.fullmatch(r"https?://[^/?#@\s]+", bare) or not host.hostname or host.port == 0):
-        raise ValueError("give the backend as http://HOST:PORT or https://HOST, without a path")
-    return bare or None
-
-
-def _reachable_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise ValueError("give an IPv4 address or a host name, without scheme and port, such as 192.168.1.20")
-    return text
-
-
-Port = Annotated[int, Field(ge=0, le=_HIGHEST_PORT)]
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-Secret = Annotated[SecretStr, Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -95,10 +68,12 @@ class ServerSettings(_Part):
     api_keys: tuple[Secret, ...] = ()
     api_key_file: UserPath | None = None
     """More keys, one a line; read again when it changes."""
-    allow_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    allow_origins: tuple[Origin, ...] = ()
     """Origins of pages that may connect beside our own."""
     insecure: bool = False
     """Allows an address others can reach without any key."""
+    trust_proxy: tuple[Network, ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For is believed."""
     tls: Literal["off", "self-signed"] = "off"
     """`self-signed`: https and wss with a certificate that is made here and kept in `state_dir`."""
     tls_cert: UserPath | None = None
@@ -115,7 +90,7 @@ class EngineSettings(_Part):
     """`auto`: llama-server when its directory and the model's are given, else the parrot."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
     """How many are started, each for one conversation at a time."""
-    url: Annotated[str, AfterValidator(_loopback_url)] | None = None
+    url: LoopbackUrl | None = None
     """An engine on this machine that somebody else runs."""
     port: Port | None = None
     """Of the first engine; the others follow. Default: the server's port + 10000. 0 takes any free ports."""
@@ -171,9 +146,9 @@ class HttpSettings(_Part):
 class RegistrationSettings(_Part):
     """Where this node offers itself for calls."""
 
-    url: Annotated[str, AfterValidator(_backend_url)] | None = None
+    url: BackendUrl | None = None
     """Without it nothing is registered and nobody is called."""
-    advertise_ip: Annotated[str, AfterValidator(_reachable_name)] | None = None
+    advertise_ip: ReachableName | None = None
     """Default: this machine's address towards the backend."""
 
 
@@ -185,6 +160,7 @@ class Settings(_Part):
     conversation: ConversationOptions = ConversationOptions()
     http: HttpSettings = HttpSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    limits: LimitSettings = LimitSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "text"
 
@@ -364,12 +340,12 @@ def _check_ports(settings: Settings) -> None:
     port, control_port = settings.server.port, settings.control_port
     engine_port = settings.engine_port if settings.engine.url is None else 0
     others = settings.engine.count - 1
-    if engine_port + others > _HIGHEST_PORT:
+    if engine_port + others > HIGHEST_PORT:
         raise SettingsError(
             f"--port {port} leaves no port for the engine (it would be {engine_port + others}): choose a --port "
-            f"of at most {_HIGHEST_PORT - ENGINE_PORT_OFFSET - others}, or give --engine-port."
+            f"of at most {HIGHEST_PORT - ENGINE_PORT_OFFSET - others}, or give --engine-port."
         )
-    if control_port > _HIGHEST_PORT:
+    if control_port > HIGHEST_PORT:
         raise SettingsError(f"--port {port} leaves no control port: choose a lower one, or give --control-port.")
     named = {"--port": port, "--control-port": control_port, "--engine-port": engine_port}
     for flag in ("--port", "--control-port"):

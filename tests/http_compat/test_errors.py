@@ -26,6 +26,7 @@ from duplex.errors import (
     OmniDuplexError,
     OriginRefused,
     ShuttingDown,
+    TooManyRequests,
 )
 from http_compat.errors import STATUSES, refuse
 
@@ -60,7 +61,7 @@ async def test_the_status_says_whose_fault_it_is(kind: type[OmniDuplexError]) ->
     if issubclass(kind, ClientError):
         assert 400 <= status < 500
     elif issubclass(kind, CapacityError):
-        assert status == 503
+        assert status == (429 if kind is TooManyRequests else 503)
     else:
         assert issubclass(kind, EngineError)
         assert status == 500

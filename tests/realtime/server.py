@@ -18,10 +18,10 @@ _PATIENCE_S = 20.0
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Run `app` as the product does; gives `127.0.0.1:PORT`."""
+async def serving(app: Any, config: uvicorn.Config | None = None) -> AsyncIterator[str]:
+    """Run `app` as the product does, or by its own `config`; gives `127.0.0.1:PORT`."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
+    config = config or uvicorn.Config(
         app,
         ws="websockets-sansio",
         ws_per_message_deflate=False,

@@ -262,6 +262,10 @@ def test_unknown_and_impossible_variables() -> None:
         ({"server.allow_origins": ["example.org"]}, "--allow-origin: "),
         ({"server.allow_origins": ["https://example.org/"]}, "--allow-origin: "),
         ({"server.api_keys": [""]}, "--api-key: "),
+        ({"server.trust_proxy": ["*"]}, "--trust-proxy: "),
+        ({"server.trust_proxy": ["10.0.0.0/8", "proxy.lan"]}, "--trust-proxy: "),
+        ({"limits.sessions_per_key": "-1"}, "--max-sessions-per-key: "),
+        ({"limits.idle_s": "soon"}, "--idle-timeout: "),
         ({"engine.token2wav_device": "tpu"}, "token2wav_device: "),
     ],
 )
@@ -274,6 +278,7 @@ def test_what_cannot_be_is_refused(flags: dict[str, object], message: str) -> No
     "flags",
     [
         {"server.host": "localhost"},
+        {"server.trust_proxy": ["10.0.0.1", "fd00::/8"], "limits.idle_s": "0"},
         {"server.host": "::1"},
         {"server.host": "127.0.0.7"},
         {"server.host": "0.0.0.0", "server.api_keys": ["k"]},
