@@ -59,5 +59,5 @@ def _all_hashed(keys: Iterable[str]) -> tuple[bytes, ...]:
 
 
 def _hashed(key: str) -> bytes:
-    # Not salted and not slow: keys are random and checked at every request. SECURITY.md asks for long ones.
+    # Not salted and not slow: keys are random and checked at every request. docs/operations.md asks for long ones.
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
