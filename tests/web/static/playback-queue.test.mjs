@@ -56,18 +56,101 @@ test("a response without any audio still ends", () => {
   assert.deepEqual(pull(queue, 1).happened, ["ended a"]);
 });
 
-test("running dry counts an underrun once and waits for a bigger cushion", () => {
+test("running dry fades out, counts an underrun once and waits for a bigger cushion, then fades in", () => {
   const queue = queueAt1kHz();
   queue.begin("a");
   queue.push(level(1, 60));
-  assert.equal(pull(queue, 64).out.at(-1), 0);
+  const { out, happened } = pull(queue, 64);
+  assert.deepEqual(rounded(out.slice(53)), [1, 1, 0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0, 0]);
+  assert.deepEqual(happened, ["started a", "dry a"]);
   pull(queue, 64);
   assert.equal(queue.underruns, 1);
-  queue.push(level(2, 319));
+  queue.push(level(2, 479));
   assert.deepEqual(pull(queue, 1), { out: [0], happened: [] });
   queue.push(level(2, 1));
-  assert.deepEqual(pull(queue, 1), { out: [2], happened: [] });
+  assert.deepEqual(rounded(pull(queue, 6).out), [0.4, 0.8, 1.2, 1.6, 2, 2]);
+  assert.deepEqual(queue.position, { responseId: "a", playedSamples: 66 });
 });
+
+test("the last samples wait for the fade only until it is known that no more will come", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(level(1, 60));
+  assert.deepEqual(pull(queue, 55).out, Array(55).fill(1));
+  queue.end("a");
+  assert.deepEqual(pull(queue, 6), { out: [1, 1, 1, 1, 1, 0], happened: ["ended a"] });
+  assert.equal(queue.underruns, 0);
+});
+
+test("a gap makes the next answer start later, and a calm quarter of an hour makes it start at once again", () => {
+  const queue = queueAt1kHz();
+  const gap = (id) => {
+    queue.begin(id);
+    queue.push(level(1, 400));
+    pull(queue, 500);
+    queue.end(id);
+    pull(queue, 1);
+  };
+  assert.equal(queue.cushionMs, 60);
+  gap("a");
+  assert.equal(queue.cushionMs, 90);
+  for (let i = 0; i < 20; i += 1) gap(`b${i}`);
+  assert.equal(queue.cushionMs, 400);
+  for (let i = 0; i < 900; i += 1) {
+    queue.begin(`c${i}`);
+    queue.push(level(1, 1000));
+    queue.end(`c${i}`);
+    pull(queue, 1000);
+  }
+  assert.equal(queue.cushionMs, 60);
+});
+
+/** An hour of an answer from a server whose clock is `faster` than ours: words of 700 ms, pauses of 300 ms. */
+function hourOf(faster) {
+  const queue = queueAt1kHz();
+  const out = new Float32Array(100);
+  const words = Float32Array.from({ length: 1200 }, (_, i) => (i % 1000 < 700 ? 1 : 0));
+  let made = 0;
+  let most = 0;
+  let heard = 0;
+  queue.begin("a");
+  queue.push(level(1, 250));
+  for (let tenth = 0; tenth < 36_000; tenth += 1) {
+    const due = Math.floor((tenth + 1) * 100 * faster) - made;
+    queue.push(words.subarray(made % 1000, (made % 1000) + due));
+    made += due;
+    queue.pull(out);
+    for (const value of out) heard += value === 0 ? 0 : 1;
+    most = Math.max(most, queue.queuedSamples);
+  }
+  return { queue, most, made, heard };
+}
+
+test("over an hour a faster clock of the server costs pauses, not words, and the delay stays small", () => {
+  const { queue, most, made, heard } = hourOf(1.0003);
+  assert.ok(most < 700, `${most} ms waited`);
+  assert.equal(queue.underruns, 0);
+  assert.ok(queue.skippedSamples > 500);
+  assert.ok(made * 0.7 + 250 - heard < 800, "every word was heard, but for what still waits");
+});
+
+test("over an hour a slower clock of the server makes few gaps, and each buys a bigger cushion", () => {
+  const { queue } = hourOf(0.9999);
+  assert.ok(queue.underruns <= 2, `${queue.underruns} gaps`);
+  assert.equal(queue.skippedSamples, 0);
+});
+
+test("what the network held back and gives at once is caught up in the pauses", () => {
+  const queue = queueAt1kHz();
+  queue.begin("a");
+  queue.push(Float32Array.from({ length: 4000 }, (_, i) => (i % 1000 < 700 ? 1 : 0)));
+  for (let i = 0; i < 100; i += 1) pull(queue, 10);
+  assert.equal(queue.queuedSamples, 4000 - 1000 - queue.skippedSamples);
+  assert.ok(queue.skippedSamples >= 100 && queue.skippedSamples <= 180, `${queue.skippedSamples}`);
+  assert.equal(queue.position.playedSamples, 1000 + queue.skippedSamples);
+});
+
+const rounded = (values) => [...values].map((value) => Math.round(value * 10) / 10);
 
 test("a flush leaves only a short fade and nothing of it returns", () => {
   const queue = queueAt1kHz();
@@ -155,8 +238,6 @@ test("audio of no response is dropped; too much is refused and counted", () => {
   assert.equal(queue.refusedSamples, 7);
 });
 
-const rounded = (values) => [...values].map((value) => Math.round(value * 10) / 10);
-
 test("a hold fades down, keeps the rest, and goes on with the very next sample", () => {
   const queue = queueAt1kHz();
   queue.begin("a");
@@ -197,9 +278,9 @@ test("running dry in the fade of a hold is silent until the release", () => {
   const queue = queueAt1kHz();
   queue.begin("a");
   queue.push(level(1, 60));
-  pull(queue, 58);
+  pull(queue, 57);
   queue.hold();
-  assert.deepEqual(rounded(pull(queue, 4).out), [0.8, 0.6, 0, 0]);
+  assert.deepEqual(rounded(pull(queue, 4).out), [0.4, 0.2, 0, 0]);
   queue.push(level(1, 400));
   assert.deepEqual(pull(queue, 2).out, [0, 0]);
   queue.release();
