@@ -106,8 +106,7 @@ class Conversation:
         """Take microphone PCM at the input rate. Raises `InvalidAudio` for half a sample, using nothing."""
         events = self._mic.push(pcm, now)
         self._waiting.heard_at = now
-        effects = [effect for event in events for effect in self._on_gate(event, now)]
-        return effects + self._feed()
+        return [effect for event in events for effect in self._on_gate(event, now)] + self._feed()
 
     def receive(self, request: Request, now: float) -> list[Effect]:
         """Take one request. Raises `ClientError`, changing nothing, when it cannot be granted."""
@@ -165,7 +164,7 @@ class Conversation:
         if self._settings.detect_turns:
             raise nothing_to_commit()
         committed = self._senses.commit()
-        self._latency.speech_ended_at = now
+        self._latency.speech_ended(now, now)
         return [*committed, Say(Committed())]
 
     def _clear(self) -> list[Effect]:
@@ -193,11 +192,11 @@ class Conversation:
 
     def _cancel_response(self, now: float) -> list[Effect]:
         """Silence the answer at the client's request. Raises `InvalidEvent` when there is none."""
-        if self._due is not None and not self._turns.audible:
+        if not self._turns.audible:
+            if self._due is None:
+                raise nothing_to_cancel()
             self._due = None
             return []
-        if not self._turns.audible:
-            raise nothing_to_cancel()
         return self._break(BreakReason.CLIENT_CANCELLED, now)
 
     def close(self) -> None:
@@ -223,11 +222,9 @@ class Conversation:
     def receive_sent(self, generation: int, message: ServerMessage, now: float) -> None:
         """A `Speak` has left through the exit."""
         evidence = self._settings.vad.barge_in
-        match self._delivery.sent(generation, message, now):
-            case Sounding.BEGINS:
-                self._guard(evidence.guard_begin_ms)
-            case Sounding.AGAIN:
-                self._guard(evidence.guard_again_ms)
+        sounding = self._delivery.sent(generation, message, now)
+        if sounding is not Sounding.GOES_ON:
+            self._guard(evidence.guard_begin_ms if sounding is Sounding.BEGINS else evidence.guard_again_ms)
 
     def lose_engine(self, now: float) -> list[Effect]:
         """Another engine takes over, and is given what was not answered. An answer that has begun ends here."""
@@ -290,9 +287,8 @@ class Conversation:
     def _announce(self) -> list[Effect]:
         """Say that the user speaks, once it is known not to be a mere noise over an answer."""
         gate = self._mic.gate
-        if not gate.open or self._announced or not self._settings.detect_turns:
-            return []
-        if self._turns.audible and not gate.confirmed:
+        unconfirmed = self._turns.audible and not gate.confirmed
+        if not gate.open or self._announced or unconfirmed or not self._settings.detect_turns:
             return []
         self._announced, self._waiting.idle_since = True, math.inf
         start = max(0, gate.started_at - ms_to_samples(self._settings.prefix_padding_ms, ENGINE_INPUT_RATE_HZ))
@@ -307,7 +303,7 @@ class Conversation:
             self._waiting.answer_until = now + self._settings.answer_wait_s
         if not announced:
             return []
-        self._latency.speech_ended_at = now - self._settings.vad.hangover_ms / 1000
+        self._latency.speech_ended(now - self._settings.vad.hangover_ms / 1000, now)
         stopped = Say(SpeechStopped(samples_to_ms(event.at, ENGINE_INPUT_RATE_HZ)))
         if self._settings.mode is Mode.DUPLEX:
             return [stopped, Say(Committed())]
@@ -375,7 +371,9 @@ class Conversation:
         """What is said when a response ends early; nobody has the floor any more."""
         heard_ms, heard_text = self._delivery.cut(now)
         self._guard(self._settings.vad.barge_in.guard_again_ms)
-        return [Flush(), *self._announce(), Say(ResponseCut(reason, heard_ms, self._latency.take(), heard_text))]
+        onset_at = self._mic.onset_at(now) if reason is BreakReason.TURN_DETECTED else None
+        latency_ms = self._latency.take_break(onset_at, now)
+        return [Flush(), *self._announce(), Say(ResponseCut(reason, heard_ms, latency_ms, heard_text))]
 
     def _apply(self, event: TurnEvent, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -385,6 +383,7 @@ class Conversation:
             elif action is TurnAction.END:
                 effects.append(self._delivery.speak(ResponseEnded(self._latency.take())))
             elif action is TurnAction.HOLD:
+                self._latency.held_at = now
                 effects += self._delivery.hold(now, client_holds=self._settings.client_holds)
             elif action is TurnAction.RELEASE:
                 effects += self._delivery.release(now)

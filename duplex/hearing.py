@@ -47,6 +47,10 @@ class Microphone:
         self.gate.configure(settings.vad)
         self.recording.limit = settings.kept_s * ENGINE_INPUT_RATE_HZ
 
+    def onset_at(self, now: float) -> float:
+        """When the speech now open, or the last one, began to arrive: in seconds of the clock whose time is `now`."""
+        return now - (self.recording.end - self.gate.started_at) / ENGINE_INPUT_RATE_HZ
+
     def set_rate(self, rate_hz: int) -> None:
         """Expect another rate from the next piece on. Raises `InvalidAudio`, changing nothing, if unsupported."""
         if rate_hz == self.rate_hz:

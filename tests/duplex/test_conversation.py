@@ -93,7 +93,24 @@ def test_latency_is_told_with_the_end() -> None:
         "request_to_first_text_ms": 100,
         "speech_end_to_first_audio_ms": 700,
         "request_to_first_audio_ms": 100,
+        "speech_end_to_detected_ms": 600,
+        "speech_end_to_request_ms": 600,
     }
+
+
+def test_a_break_tells_how_long_it_took_from_the_first_word() -> None:
+    talk = answered(Talk(simplex()))
+    talk.play()
+    talk.hear(LOUD, 1.0)
+    cut = next(message for message in messages(talk.effects) if isinstance(message, ResponseCut))
+    assert cut.reason is BreakReason.TURN_DETECTED
+    assert 0 < cut.latency_ms["onset_to_hold_ms"] < cut.latency_ms["onset_to_break_ms"] < 1000
+    talk = answered(Talk(simplex()))
+    talk.play()
+    asked = messages(talk.ask(CancelResponse()))
+    assert not any(
+        "onset" in name for message in asked if isinstance(message, ResponseCut) for name in message.latency_ms
+    )
 
 
 def test_a_click_makes_no_turn() -> None:

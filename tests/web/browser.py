@@ -1,5 +1,6 @@
 """The system's Chromium with a fake microphone, driven by Playwright."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-__all__ = ["find_chromium", "launch", "open_page", "tap"]
+__all__ = ["find_chromium", "launch", "open_page", "take_picture", "tap"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MACOS_APPLICATIONS = (
@@ -25,6 +26,10 @@ _ARGUMENTS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+PICTURES = Path(__file__).parents[2] / "build" / "pictures"
+"""Where the tests leave what the page looks like; docs/page.md shows some of it."""
+_LARGEST_PICTURE = 200_000
+
 INSECURE_HOST = "voice.test"
 """A name that means this machine without being the loopback name browsers trust."""
 
@@ -40,14 +45,19 @@ def find_chromium() -> str:
 
 
 @asynccontextmanager
-async def launch(microphone: Path) -> AsyncIterator[Browser]:
-    """A browser whose microphone plays `microphone` once for each page that opens it, then silence."""
+async def launch(microphone: Path, *, camera: Path | None = None) -> AsyncIterator[Browser]:
+    """A browser whose microphone plays `microphone` once for each page that opens it, then silence.
+
+    Its camera shows the MJPEG file `camera` again and again, or a test picture.
+    """
     arguments = [
         *_ARGUMENTS,
         f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}%noloop",
     ]
+    if camera is not None:
+        arguments.append(f"--use-file-for-fake-video-capture={camera}")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
         try:
@@ -66,15 +76,19 @@ async def open_page(
     still: bool = True,
     width: int = 1180,
     height: int = 760,
+    touch: bool = False,
 ) -> AsyncIterator[Page]:
     """The page at `url` in a fresh profile. Leaving fails when the page threw, logged an error or broke its policy."""
     context = await browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce" if still else "no-preference",
+        has_touch=touch,
+        is_mobile=touch,
+        locale="en-US",
     )
     # Granting anything at all makes every prompt not granted a plain "no".
-    await context.grant_permissions([] if denied else ["microphone"])
+    await context.grant_permissions([] if denied else ["microphone", "camera"])
     page = await context.new_page()
     page.set_default_timeout(20_000)
     complaints: list[str] = []
@@ -106,3 +120,11 @@ async def tap(page: Page) -> None:
             };
         }"""
     )
+
+
+async def take_picture(page: Page, name: str, *, whole: bool = False) -> None:
+    """Leave a picture of the page in `PICTURES`; `whole` with what is below the window."""
+    picture = await page.screenshot(full_page=whole)
+    assert len(picture) < _LARGEST_PICTURE
+    await asyncio.to_thread(PICTURES.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread((PICTURES / f"{name}.png").write_bytes, picture)

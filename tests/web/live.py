@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-__all__ = ["ROOT", "RunningServer", "running_server"]
+__all__ = ["ROOT", "RunningServer", "free_ports", "running_server"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,13 +56,20 @@ class RunningServer:
                 await asyncio.sleep(0.05)
 
 
-@asynccontextmanager
-async def running_server(log: Path, *flags: str) -> AsyncIterator[RunningServer]:
-    """Start `omni-duplex serve` with the parrot; its engine is ready when this returns."""
+def free_ports() -> tuple[int, int, int]:
+    """Of page, control and engine, for one server or for one after the other."""
     with ExitStack() as held:
-        port, control_port, engine_port = (
-            held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)
-        )
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        port, control_port, engine_port = (listener.getsockname()[1] for listener in listeners)
+    return port, control_port, engine_port
+
+
+@asynccontextmanager
+async def running_server(
+    log: Path, *flags: str, at: tuple[int, int, int] | None = None
+) -> AsyncIterator[RunningServer]:
+    """Start `omni-duplex serve` with the parrot; its engine is ready when this returns. `at`: see `free_ports`."""
+    port, control_port, engine_port = at or free_ports()
     ports = ["--port", str(port), "--control-port", str(control_port), "--engine-port", str(engine_port)]
     arguments = ["-m", "web.cli", "serve", *ports, "--engine", "parrot", *flags]
     # The developer's own settings are not the test's, and the server refuses names it does not know.

@@ -43,6 +43,10 @@ class ScriptedSocket:
             connection.request.headers.get("Sec-WebSocket-Protocol", "") if connection.request else ""
         )
         self.audio_sizes: set[int] = set()
+        self.sent = 0
+        """How many messages the page was sent: the number of the newest."""
+        self.silent = True
+        """Whether the newest frame of the microphone holds nothing but zeros."""
 
     async def read(self) -> None:
         """Take in everything until the page goes."""
@@ -50,6 +54,7 @@ class ScriptedSocket:
             async for message in self._connection:
                 if isinstance(message, bytes):
                     self.audio_sizes.add(len(message))
+                    self.silent = not any(message)
                     self._audio.set()
                 else:
                     self._events.put_nowait(json.loads(message))
@@ -59,16 +64,24 @@ class ScriptedSocket:
     async def say(self, *events: Event) -> None:
         """Send events, in order."""
         for event in events:
+            self.sent += 1
+            await self._connection.send(json.dumps(event | {"server_event_seq": self.sent}))
+
+    async def say_uncounted(self, *events: Event) -> None:
+        """Send events that have no number, in order."""
+        for event in events:
             await self._connection.send(json.dumps(event))
 
     async def play(self, pcm: bytes) -> None:
         """Send reply audio."""
+        self.sent += 1
         await self._connection.send(pcm)
 
     async def welcome(self, **model: Any) -> None:
         """Lease the engine: the first two events of every conversation."""
         about = {"engine": "parrot", "stand_in": True, "conversation": "duplex", "ignored": []} | model
-        await self.say({"type": "session.created", "session": {"id": "sess_1"}}, {"type": "session.model_info"} | about)
+        created = {"type": "session.created", "session": {"id": "sess_1"}, "resume_token": "t0ken"}
+        await self.say(created, {"type": "session.model_info"} | about)
 
     async def heard_microphone(self) -> None:
         """Wait for the first frame of the microphone."""
@@ -89,6 +102,10 @@ class ScriptedSocket:
     async def close(self, code: int, reason: str = "") -> None:
         """End the conversation."""
         await self._connection.close(code, reason)
+
+    def lose(self) -> None:
+        """Break the connection without a word."""
+        self._connection.transport.abort()
 
 
 class ScriptedServer:

@@ -1,7 +1,6 @@
 """The page in a real Chromium, talking to the real server and its parrot."""
 
-import asyncio
-import os
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,11 +8,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.web.browser import launch, open_page, tap
-from tests.web.live import ROOT, RunningServer, running_server
-from tests.web.speech import silence, speech, write_microphone
-
-SCREENSHOT = ROOT / "docs" / "images" / "page.png"
+from tests.web.browser import launch, open_page, take_picture, tap
+from tests.web.live import RunningServer, free_ports, running_server
+from tests.web.speech import read_sides, silence, speech, write_microphone
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -42,16 +39,12 @@ async def phases(page: Page) -> list[str]:
     return seen
 
 
-async def take_picture(page: Page) -> None:
-    """The README's picture, at a moment when there is something to see."""
-    await page.wait_for_function(
-        """() => getComputedStyle(document.body).getPropertyValue("--answer-level") > 0.7
-            && document.querySelector("#log li:last-child .text").textContent.length > 60"""
-    )
-    picture = await page.screenshot()
-    assert len(picture) < 150_000
-    await asyncio.to_thread(SCREENSHOT.parent.mkdir, parents=True, exist_ok=True)
-    await asyncio.to_thread(SCREENSHOT.write_bytes, picture)
+async def save(page: Page, button: str, path: Path) -> Path:
+    """Press one of the buttons that save something, and keep the file."""
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name=button).click()
+    await (await download.value).save_as(path)
+    return path
 
 
 async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_path: Path) -> None:
@@ -60,6 +53,7 @@ async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_
     )
     async with launch(microphone) as browser, open_page(browser, server.url, still=False) as page:
         await expect(page.get_by_text("The engine is the parrot, a stand-in")).to_be_visible()
+        await page.get_by_role("button", name="Look inside").click()
         await start_talking(page)
         await tap(page)
         await hear_answer(page)
@@ -72,14 +66,24 @@ async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_
         await expect(first).to_contain_text("I heard")
         await expect(first.locator(".mark")).to_have_text("interrupted")
         await expect(page.locator("#break")).to_contain_text("ms")
+        await expect(page.locator("#break-stages")).to_contain_text("answer held")
 
         await hear_answer(page)
-        if os.environ.get("OMNI_DUPLEX_SCREENSHOTS") == "1":
-            await take_picture(page)
+        await take_picture(page, "page")
         await expect(page.locator("#log li.answer").last).to_have_attribute("data-status", "completed", timeout=20_000)
         await expect(page.locator("body")).to_have_attribute("data-phase", "listening", timeout=20_000)
         await expect(page.locator("#first-sound")).to_contain_text("ms")
+        await expect(page.locator("#answer-stages")).to_contain_text("first sound made")
         assert (await phases(page))[-1] == "listening"
+
+        events = json.loads((await save(page, "Events (JSON)", tmp_path / "events.json")).read_text())
+        seen = [entry["event"]["type"] for entry in events]
+        assert seen[0] == "session.created"
+        assert "output_audio_buffer.cleared" in seen
+        heard = read_sides(await save(page, "Sound (WAV)", tmp_path / "conversation.wav"))
+    interrupts_s = heard.begins_s(heard.user, heard.begins_s(heard.answer))
+    silent_s = heard.stops_s(heard.answer, interrupts_s - 0.5, pause_s=0.3)
+    assert 0.0 < silent_s - interrupts_s <= 0.35
 
 
 async def test_the_stop_button_silences_the_answer(server: RunningServer, tmp_path: Path) -> None:
@@ -108,14 +112,19 @@ async def test_turn_by_turn_answers_too(server: RunningServer, tmp_path: Path) -
         await expect(page.locator("#log li.user")).to_contain_text("You spoke for")
 
 
-async def test_a_killed_server_is_explained(tmp_path: Path) -> None:
+async def test_a_server_that_was_killed_and_started_again_is_talked_to_again(tmp_path: Path) -> None:
     microphone = write_microphone(tmp_path / "microphone.wav", silence(1))
+    ports = free_ports()
     async with (
-        running_server(tmp_path / "server.log") as server,
         launch(microphone) as browser,
+        running_server(tmp_path / "first.log", at=ports) as server,
         open_page(browser, server.url) as page,
     ):
         await start_talking(page)
         server.kill()
-        await expect(page.get_by_role("alert")).to_contain_text("The server is gone")
-        await expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        await expect(page.locator("body")).to_have_attribute("data-phase", "resuming")
+        async with running_server(tmp_path / "second.log", at=ports):
+            await expect(page.locator("body")).to_have_attribute("data-phase", "listening", timeout=20_000)
+            notes = page.locator("#log li.note .text")
+            await expect(notes).to_have_text(["Connection lost", "A new conversation: the one before had ended"])
+            await expect(page.locator("#warning")).to_be_hidden()

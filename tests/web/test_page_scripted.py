@@ -62,10 +62,8 @@ async def test_the_microphone_reaches_the_server_as_20_ms_frames(browser: Browse
             "() => getComputedStyle(document.body).getPropertyValue('--microphone-level') > 0.2"
         )
         assert socket.audio_sizes == {640}
-        assert (
-            socket.path
-            == "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled&conversation=duplex"
-        )
+        fixed = "audio=binary&input_rate=16000&output_rate=24000&echo=cancelled"
+        assert socket.path == f"/v1/realtime?{fixed}&conversation=duplex&language=en"
         assert socket.offered_protocols == ""
         assert await page.evaluate("window.omniDuplex.speaker.node.context.sampleRate") == 24_000
 
@@ -74,9 +72,9 @@ async def test_a_key_and_the_chosen_conversation_go_along(browser: Browser, serv
     async with open_page(browser, f"{server.url}?key=s3cret") as page:
         await page.get_by_label("Turn by turn").check()
         socket = await talk(page, server)
-        assert socket.path.endswith("&conversation=simplex")
+        assert "&conversation=simplex&" in socket.path
         assert socket.offered_protocols == "realtime, openai-insecure-api-key.s3cret"
-        await expect(page.get_by_label("Free flow")).to_be_disabled()
+        await expect(page.get_by_label("Free flow")).to_be_hidden()
 
 
 async def test_an_answer_is_heard_reported_and_written_down(browser: Browser, server: ScriptedServer) -> None:
@@ -102,8 +100,7 @@ async def test_an_answer_is_heard_reported_and_written_down(browser: Browser, se
             assert last["response_id"] == "r1"
             last = await socket.heard("playback.ack")
         await phase_is(page, "listening")
-        await expect(page.locator("#log li.answer")).to_have_text("Once upon")
-        await expect(page.locator("#first-sound")).to_have_text("412 ms")
+        await expect(page.locator("#log li.answer .text")).to_have_text("Once upon")
 
 
 async def test_cleared_silences_at_once_and_marks_the_answer(browser: Browser, server: ScriptedServer) -> None:

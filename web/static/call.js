@@ -1,54 +1,66 @@
-import { audioAbilities, Microphone, Speaker } from "./audio.js";
-import { Connection } from "./connection.js";
+import { Awake } from "./awake.js";
+import { Camera } from "./camera.js";
+import { Line } from "./line.js";
+import { Logbook } from "./logbook.js";
+import { audioAbilities, Microphone } from "./microphone.js";
+import { MicrophoneClock } from "./microphone-clock.js";
+import { audioProblem, environmentProblem, microphoneLost } from "./problems.js";
 import {
-  audioProblem,
-  closeProblem,
-  engineProblem,
-  environmentProblem,
-  keyProblem,
-  lossProblem,
-  microphoneLost,
-} from "./problems.js";
-import { CloseCode, engineReadiness, playbackAck, realtimeUrl, responseCancel, subprotocols } from "./protocol.js";
-import { admitsAudio, isAnswering } from "./state.js";
+  playbackAck,
+  pushToTalk,
+  responseCancel,
+  showPictures,
+  talkPressed,
+  talkReleased,
+} from "./protocol.js";
+import { Speaker } from "./speaker.js";
+import { admitsAudio, isAnswering, isHeard } from "./state.js";
 
-const RETRY_AFTER_MS = 2000;
-// A server that restarts is back within seconds; after a minute of nothing it is gone.
-const GIVE_UP_AFTER_MS = 60000;
 const ACK_EVERY_MS = 200;
-const STATUS_TIMEOUT_MS = 3000;
-// Closes after which it is worth asking the server how it is.
-const TEMPORARY = new Set([CloseCode.NO_ENGINE, CloseCode.RESTARTING, CloseCode.GOING_AWAY, CloseCode.ABNORMAL]);
+const FRAME_MS = 20;
+const FRAME_BYTES = 640;
+// What is held for less was a slip of the finger.
+const SHORTEST_TALK_MS = 250;
+// The server lets speech begin so much before it hears it, unless its session says otherwise.
+const USUAL_PADDING_MS = 300;
 
-/** One conversation: microphone, loudspeaker and socket, opened together and closed together. */
+/** One conversation: microphone, loudspeaker and line, opened together and closed together. */
 export class Call {
   #dispatch;
   #getState;
   #onLevels;
   #key;
+  #wishes = {};
   #microphone = null;
   #speaker = null;
   #playback = null;
-  #connection = null;
-  #retryTimer = null;
-  #conversation = null;
+  #line = null;
+  #logbook = new Logbook();
+  #clock = new MicrophoneClock();
+  #awake;
+  #camera;
   #attempt = 0;
   #lastAckAtMs = 0;
-  #unreachableSinceMs = null;
+  #pressedAtMs = 0;
+  #paddingMs = USUAL_PADDING_MS;
 
   /**
    * @param {{
    *   dispatch: (event: {type: string}) => void,
    *   getState: () => typeof import("./state.js").initialState,
    *   onLevels: (levels: {microphone?: number, answer?: number}) => void,
+   *   onAsleep: (asleep: boolean) => void,
+   *   video: HTMLVideoElement,
    *   key: string | null,
    * }} page `onLevels` gets meter positions from 0 to 1
    */
-  constructor({ dispatch, getState, onLevels, key }) {
+  constructor({ dispatch, getState, onLevels, onAsleep, video, key }) {
     this.#dispatch = dispatch;
     this.#getState = getState;
     this.#onLevels = onLevels;
     this.#key = key;
+    this.#awake = new Awake(onAsleep);
+    this.#camera = new Camera(video);
   }
 
   /** The loudspeaker of the running call, for taps; null between calls. */
@@ -56,13 +68,26 @@ export class Call {
     return this.#speaker;
   }
 
-  /** The loudspeaker's last report (see playback-worklet.js), for taps; null before the first. */
+  /** The loudspeaker's last report of a response (see playback-worklet.js), for taps; null before the first. */
   get playback() {
     return this.#playback;
   }
 
-  /** @param {"duplex" | "simplex" | null} conversation */
-  async start(conversation) {
+  /** Everything seen and heard in this call, or in the last one. */
+  get logbook() {
+    return this.#logbook;
+  }
+
+  /** Whether the camera is on. */
+  get seesYou() {
+    return this.#camera.isOn;
+  }
+
+  /**
+   * @param {object} wishes those of `realtimeUrl`, and `{microphoneId, speakerId, route, volume}` of the devices; see
+   *   preferences.js
+   */
+  async start(wishes) {
     this.#close();
     const attempt = this.#attempt;
     const obstacle = environmentProblem(audioAbilities(), window.location);
@@ -70,30 +95,94 @@ export class Call {
       this.end(obstacle);
       return;
     }
-    this.#conversation = conversation;
-    this.#dispatch({ type: "page.opening" });
+    this.#wishes = wishes;
+    this.#logbook = new Logbook();
+    this.#clock = new MicrophoneClock();
+    this.#tell({ type: "page.opening", turns: wishes.turns });
     try {
       await this.#openAudio(attempt);
     } catch (error) {
       if (attempt === this.#attempt) this.end(audioProblem(error));
       return;
     }
-    if (attempt === this.#attempt) this.#connect();
+    if (attempt !== this.#attempt) return;
+    this.#awake.begin([this.#speaker.context, this.#microphone.context]);
+    this.#line = this.#newLine();
+    this.#line.open(wishes);
   }
 
   /** Silences the running answer at once and asks the server to end it. */
   stopAnswer() {
     const state = this.#getState();
     if (state.link !== "open" || !isAnswering(state)) return;
-    this.#dispatch({ type: "page.stop" });
+    this.#tell({ type: "page.stop" });
     this.#silence(state);
-    this.#connection?.sendEvent(responseCancel());
+    this.#line?.sendEvent(responseCancel());
+  }
+
+  /** Whether the server hears the user, outside push to talk. */
+  setMuted(muted) {
+    this.#tell({ type: "page.muted", muted });
+  }
+
+  /** Push to talk: from now on the user is heard, and no answer is. */
+  press() {
+    const state = this.#getState();
+    if (state.link !== "open" || state.holding) return;
+    this.stopAnswer();
+    this.#pressedAtMs = performance.now();
+    this.#tell({ type: "page.talk_pressed" });
+    for (const event of talkPressed()) this.#line?.sendEvent(event);
+  }
+
+  /** Push to talk: the user has finished and is to be answered. */
+  release() {
+    if (!this.#getState().holding) return;
+    const isSlip = performance.now() - this.#pressedAtMs < SHORTEST_TALK_MS;
+    this.#tell({ type: "page.talk_released" });
+    if (isSlip) this.#tell({ type: "page.warning", id: "short" });
+    else for (const event of talkReleased()) this.#line?.sendEvent(event);
+  }
+
+  /** @param {number} volume 0 to 1 */
+  setVolume(volume) {
+    this.#wishes = { ...this.#wishes, volume };
+    this.#speaker?.setVolume(volume);
+  }
+
+  /**
+   * Lets the model see, from now on. The camera stays with the page until it is switched off or the call ends.
+   * @param {{refresh: boolean, hd: boolean}} wishes
+   */
+  async openCamera(wishes) {
+    try {
+      await this.#camera.open(wishes, {
+        onPicture: (jpeg) => {
+          if (this.#getState().link === "open") this.#line?.sendEvent(showPictures([jpeg]));
+        },
+        onLost: () => this.closeCamera(),
+      });
+    } catch (error) {
+      this.#camera.close();
+      this.#tell({ type: "page.warning", id: "camera", said: error?.message ?? "" });
+    }
+    this.#tell({ type: "page.camera" });
+  }
+
+  closeCamera() {
+    this.#camera.close();
+    this.#tell({ type: "page.camera" });
   }
 
   /** @param {import("./problems.js").Problem | null} problem why, unless somebody wanted it */
   end(problem = null) {
     this.#close();
-    this.#dispatch({ type: "page.off", problem });
+    this.#tell({ type: "page.off", problem });
+  }
+
+  #tell(event) {
+    this.#logbook.mark(event, performance.now());
+    this.#dispatch(event);
   }
 
   async #openAudio(attempt) {
@@ -101,51 +190,42 @@ export class Call {
     this.#speaker = speaker;
     const microphone = new Microphone();
     this.#microphone = microphone;
+    const { microphoneId, speakerId, route, volume } = this.#wishes;
     try {
       // What a closed one still had on its way must not reach the next call.
-      await speaker.open((report) => {
+      const onReport = (report) => {
         if (speaker === this.#speaker) this.#onPlayback(report);
-      });
-      await microphone.open({
-        onFrame: (pcm, level) => {
-          if (microphone === this.#microphone) this.#onFrame(pcm, level);
-        },
-        onLost: () => this.end(microphoneLost()),
-      });
+      };
+      await speaker.open(onReport, { deviceId: speakerId, route });
+      speaker.setVolume(volume ?? 1);
+      const onFrame = (pcm, level) => {
+        if (microphone === this.#microphone) this.#onFrame(pcm, level);
+      };
+      await microphone.open({ onFrame, onLost: () => this.end(microphoneLost()) }, { deviceId: microphoneId });
     } finally {
       // Ended while the browser was asking: what was opened since has no owner any more.
       if (attempt !== this.#attempt) await Promise.all([speaker.close(), microphone.close()]);
     }
   }
 
-  #connect() {
-    this.#dispatch({ type: "page.connecting" });
-    try {
-      this.#connection = this.#newConnection();
-    } catch {
-      // The address is our own, so it can only be the subprotocol that carries the key.
-      this.end(keyProblem());
-    }
-  }
-
-  #newConnection() {
-    return new Connection({
-      url: realtimeUrl(window.location, this.#conversation),
-      protocols: subprotocols(this.#key),
+  #newLine() {
+    return new Line({
+      key: this.#key,
       onEvent: (event) => this.#onEvent(event),
-      onAudio: (bytes) => {
-        if (admitsAudio(this.#getState())) this.#speaker?.play(bytes);
-      },
-      onCongested: () =>
-        this.#dispatch({ type: "page.warning", message: "The network is too slow: some of your speech was not sent." }),
-      onClose: ({ code, reason }) => this.#onClose(code, reason),
+      onAudio: (bytes) => this.#onAudio(bytes),
+      onSent: (event) => this.#logbook.event(withoutPictures(event), "page", performance.now()),
+      dispatch: (event) => this.#tell(event),
+      onEnd: (problem) => this.end(problem),
     });
   }
 
-  #onEvent(event) {
-    this.#dispatch(event);
-    if (event.type === "session.created") this.#unreachableSinceMs = null;
-    else if (event.type === "response.created") this.#speaker?.begin(event.response.id);
+  #onEvent(received) {
+    this.#logbook.event(received, "server", performance.now());
+    const event = this.#timed(received);
+    if (event.type === "session.created") this.#begin(event);
+    else if (event.type === "session.resumed") this.#clock.lose();
+    this.#tell(event);
+    if (event.type === "response.created") this.#speaker?.begin(event.response.id);
     else if (event.type === "response.output_audio.done") this.#speaker?.end(event.response_id);
     else if (event.type === "response.done") this.#speaker?.end(event.response.id);
     else if (event.type === "output_audio_buffer.ducked") this.#speaker?.hold();
@@ -153,73 +233,67 @@ export class Call {
     else if (event.type === "output_audio_buffer.cleared") this.#speaker?.flush(event.response_id);
   }
 
+  /** A session begins: what still sounds belongs to one before it, and so do the times of its microphone. */
+  #begin({ session }) {
+    this.#silence(this.#getState());
+    this.#clock = new MicrophoneClock();
+    this.#paddingMs = session?.audio?.input?.turn_detection?.prefix_padding_ms ?? USUAL_PADDING_MS;
+    if (this.#wishes.turns === "hold") this.#line?.sendEvent(pushToTalk());
+  }
+
+  /** Events about speech name moments of the microphone's stream; what the page shows is on its own clock. */
+  #timed(event) {
+    const { audio_start_ms: startMs, audio_end_ms: endMs } = event;
+    if (event.type === "input_audio_buffer.speech_started" && Number.isFinite(startMs)) {
+      return { ...event, spokenAtMs: this.#spokenAt(startMs + (startMs > 0 ? this.#paddingMs : 0)) };
+    }
+    if (event.type === "input_audio_buffer.speech_stopped" && Number.isFinite(endMs)) {
+      return { ...event, spokenAtMs: this.#spokenAt(endMs) };
+    }
+    return event;
+  }
+
+  #spokenAt(streamMs) {
+    const nowMs = performance.now();
+    return Math.min(nowMs, this.#clock.at(streamMs) ?? nowMs);
+  }
+
+  #onAudio(bytes) {
+    this.#logbook.arrived(bytes.byteLength, performance.now());
+    if (admitsAudio(this.#getState())) this.#speaker?.play(bytes);
+  }
+
   #onFrame(pcm, level) {
-    this.#onLevels({ microphone: level });
-    if (this.#getState().link === "open") this.#connection?.sendAudio(pcm);
+    const nowMs = performance.now();
+    const state = this.#getState();
+    const heard = isHeard(state);
+    const sent = heard ? pcm : new ArrayBuffer(FRAME_BYTES);
+    const shown = heard ? level : 0;
+    this.#onLevels({ microphone: shown });
+    const arrives = state.link === "open" && (this.#line?.sendAudio(sent) ?? false);
+    if (arrives) this.#clock.sent(FRAME_MS, nowMs);
+    this.#logbook.frame(new Int16Array(sent), shown, arrives, nowMs);
   }
 
   #onPlayback(report) {
     const { type, responseId, playedMs, level } = report;
+    const nowMs = performance.now();
+    if (type === "rendered") {
+      this.#logbook.rendered(report, nowMs);
+      return;
+    }
     this.#playback = report;
     if (type === "position") {
       this.#onLevels({ answer: level });
-      const nowMs = performance.now();
+      this.#logbook.position(report);
       if (nowMs - this.#lastAckAtMs < ACK_EVERY_MS) return;
       this.#lastAckAtMs = nowMs;
-      this.#connection?.sendEvent(playbackAck(responseId, playedMs - (this.#speaker?.latencyMs ?? 0)));
+      this.#line?.sendEvent(playbackAck(responseId, playedMs - (this.#speaker?.latencyMs ?? 0)));
       return;
     }
     if (type !== "started") this.#onLevels({ answer: 0 });
-    if (type === "ended") this.#connection?.sendEvent(playbackAck(responseId, playedMs));
-    this.#dispatch({ type: `page.sound_${type}`, responseId });
-  }
-
-  #onClose(code, reason) {
-    this.#connection = null;
-    const state = this.#getState();
-    if (!TEMPORARY.has(code)) {
-      this.end(closeProblem(code, reason, state.link === "open"));
-      return;
-    }
-    this.#silence(state);
-    this.#dispatch({ type: "page.waiting", reason });
-    if (code === CloseCode.ABNORMAL) void this.#explainLoss(state.link === "open");
-    else void this.#checkEngine({ patient: code !== CloseCode.NO_ENGINE, waited: false });
-  }
-
-  async #explainLoss(wasOpen) {
-    const attempt = this.#attempt;
-    const status = await fetchStatus(this.#key);
-    if (attempt === this.#attempt) this.end(lossProblem({ serverAnswers: status !== null, wasOpen }));
-  }
-
-  /**
-   * Decides whether waiting makes sense; if so, tries again by itself.
-   * @param {{patient: boolean, waited: boolean}} how patient: a server that does not answer may come back
-   */
-  async #checkEngine({ patient, waited }) {
-    const attempt = this.#attempt;
-    const status = await fetchStatus(this.#key);
-    if (attempt !== this.#attempt) return;
-    if (status === null && !(patient && this.#mayComeBack())) {
-      this.end(lossProblem({ serverAnswers: false, wasOpen: false }));
-      return;
-    }
-    const { readiness, detail } = status === null ? { readiness: "loading", detail: "" } : engineReadiness(status);
-    if (readiness === "busy" || readiness === "failed") {
-      this.end(engineProblem(readiness, detail));
-    } else if (readiness === "ready" && waited) {
-      this.#connect();
-    } else {
-      if (detail) this.#dispatch({ type: "page.waiting", reason: detail });
-      this.#retryTimer = setTimeout(() => this.#checkEngine({ patient, waited: true }), RETRY_AFTER_MS);
-    }
-  }
-
-  #mayComeBack() {
-    const nowMs = performance.now();
-    this.#unreachableSinceMs ??= nowMs;
-    return nowMs - this.#unreachableSinceMs <= GIVE_UP_AFTER_MS;
+    if (type === "ended") this.#line?.sendEvent(playbackAck(responseId, playedMs));
+    this.#tell({ type: `page.sound_${type}`, responseId });
   }
 
   #silence({ response, soundingId }) {
@@ -230,10 +304,10 @@ export class Call {
 
   #close() {
     this.#attempt += 1;
-    clearTimeout(this.#retryTimer);
-    this.#connection?.close();
-    this.#connection = null;
-    this.#unreachableSinceMs = null;
+    this.#line?.close();
+    this.#line = null;
+    this.#awake.end();
+    this.#camera.close();
     void this.#microphone?.close();
     void this.#speaker?.close();
     this.#microphone = null;
@@ -242,21 +316,8 @@ export class Call {
   }
 }
 
-/**
- * Asks the server how its engines are.
- * @param {string | null} key
- * @returns {Promise<object | null>} null when there is no readable answer
- */
-export async function fetchStatus(key) {
-  try {
-    const headers = key ? { Authorization: `Bearer ${key}` } : {};
-    const response = await fetch("/status", {
-      headers,
-      cache: "no-store",
-      signal: AbortSignal.timeout(STATUS_TIMEOUT_MS),
-    });
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
-  }
+/** An event for the log: a picture a second would be most of it. */
+function withoutPictures(event) {
+  const { video_frames: frames } = event;
+  return frames ? { ...event, video_frames: frames.map(({ length }) => `${length} characters`) } : event;
 }

@@ -9,7 +9,9 @@ const METER_CEILING_DBFS = -12;
  * @returns {Float32Array} the same samples in [-1, 1)
  */
 export function int16ToFloat32(pcm) {
-  return Float32Array.from(pcm, (value) => value / 32768);
+  const samples = new Float32Array(pcm.length);
+  for (let i = 0; i < pcm.length; i += 1) samples[i] = pcm[i] / 32768;
+  return samples;
 }
 
 /**
@@ -17,7 +19,9 @@ export function int16ToFloat32(pcm) {
  * @returns {Int16Array}
  */
 export function float32ToInt16(samples) {
-  return Int16Array.from(samples, (value) => Math.max(-32768, Math.min(32767, Math.round(value * 32768))));
+  const pcm = new Int16Array(samples.length);
+  for (let i = 0; i < samples.length; i += 1) pcm[i] = Math.max(-32768, Math.min(32767, Math.round(samples[i] * 32768)));
+  return pcm;
 }
 
 /**

@@ -1,12 +1,13 @@
 import { CloseCode } from "./protocol.js";
 
 /**
- * What went wrong, in words for the person at the page.
- * @typedef {{id: string, title: string, advice: string, retry: boolean}} Problem
+ * What went wrong. The words for it are in words-en.js and words-zh.js under `problems`, by its `id`; `said` is what
+ * the server or the browser said about it, which may be empty.
+ * @typedef {{id: string, said: string, retry: boolean}} Problem
  */
 
-function problem(id, title, advice, retry = true) {
-  return { id, title, advice, retry };
+function problem(id, { said = "", retry = true } = {}) {
+  return { id, said, retry };
 }
 
 /**
@@ -17,37 +18,19 @@ function problem(id, title, advice, retry = true) {
  */
 export function environmentProblem(abilities, location) {
   if (!abilities.isSecureContext) {
-    const local = `http://localhost${location.port ? `:${location.port}` : ""}`;
-    return problem(
-      "insecure",
-      "This address is not secure, so the browser keeps the microphone closed",
-      `Open ${local} on the machine that runs the server, or reach it over https or through an SSH tunnel.`,
-      false,
-    );
+    const address = `http://localhost${location.port ? `:${location.port}` : ""}`;
+    return problem("insecure", { said: address, retry: false });
   }
-  if (!abilities.hasMediaDevices || !abilities.hasAudioWorklet) {
-    return problem(
-      "unsupported",
-      "This browser cannot do live audio",
-      "Use a current Chrome, Edge, Firefox or Safari.",
-      false,
-    );
-  }
+  if (!abilities.hasMediaDevices || !abilities.hasAudioWorklet) return problem("unsupported", { retry: false });
   return null;
 }
 
 const MICROPHONE_PROBLEMS = {
-  NotAllowedError: problem(
-    "denied",
-    "The microphone is not allowed",
-    "Allow it for this page (the icon left of the address), and check the system's privacy settings. Then try again.",
-  ),
-  NotFoundError: problem("no-microphone", "No microphone was found", "Plug one in or switch it on, then try again."),
-  NotReadableError: problem(
-    "microphone-taken",
-    "The microphone cannot be opened",
-    "Another program may be using it. Close that program, then try again.",
-  ),
+  NotAllowedError: "denied",
+  NotFoundError: "no-microphone",
+  NotReadableError: "microphone-taken",
+  // The microphone that was chosen is not there any more.
+  OverconstrainedError: "no-microphone",
 };
 
 /**
@@ -55,33 +38,23 @@ const MICROPHONE_PROBLEMS = {
  * @returns {Problem}
  */
 export function audioProblem(error) {
-  return (
-    MICROPHONE_PROBLEMS[error?.name] ??
-    problem("audio", "The audio could not be started", error?.message || "Reload the page and try again.")
-  );
+  const id = Object.hasOwn(MICROPHONE_PROBLEMS, error?.name) ? MICROPHONE_PROBLEMS[error.name] : null;
+  return id ? problem(id) : problem("audio", { said: error?.message ?? "" });
 }
 
 /** The key in the page's address has characters that no browser can send. */
 export function keyProblem() {
-  return problem(
-    "key",
-    "The key in the address cannot be sent",
-    "Keys for pages may hold letters, digits and -._~ only. Check the address, or give the server another key.",
-    false,
-  );
+  return problem("key", { retry: false });
 }
 
 /** The microphone went away in the middle of a call. */
 export function microphoneLost() {
-  return problem("microphone-lost", "The microphone went away", "Plug it in again, then start a new conversation.");
+  return problem("microphone-lost");
 }
 
 /** @param {"busy" | "failed"} readiness as `engineReadiness` gives it */
 export function engineProblem(readiness, detail) {
-  if (readiness === "busy") {
-    return problem("busy", "Someone else is talking right now", "Every engine is in use. Try again in a moment.");
-  }
-  return problem("engine-failed", "The engine is not running", detail || "Look at the server's log, then try again.");
+  return readiness === "busy" ? problem("busy") : problem("engine-failed", { said: detail });
 }
 
 /**
@@ -92,34 +65,17 @@ export function engineProblem(readiness, detail) {
  */
 export function closeProblem(code, reason, wasOpen) {
   if (code === CloseCode.NORMAL) return null;
-  if (code === CloseCode.NOT_AUTHORISED && !wasOpen) {
-    const advice = "Open it under the address the server printed, with #key=… if the server asks for a key.";
-    return problem("unauthorised", "The server does not let this page in", `${reason} ${advice}`.trim(), false);
-  }
-  if (code === CloseCode.ENGINE_LOST) {
-    return problem("engine-lost", "The engine stopped working", reason || "It is being restarted. Try again in a moment.");
-  }
-  return problem("closed", "The server ended the conversation", reason || `It gave the code ${code}.`);
+  if (code === CloseCode.NOT_AUTHORISED && reason === "session_replaced") return problem("replaced");
+  if (code === CloseCode.NOT_AUTHORISED && !wasOpen) return problem("unauthorised", { said: reason, retry: false });
+  if (code === CloseCode.ENGINE_LOST) return problem("engine-lost", { said: reason });
+  return problem("closed", { said: reason || String(code) });
 }
 
 /**
- * The socket ended without a word.
- * @param {{serverAnswers: boolean, wasOpen: boolean}} facts whether `/status` still answers, and whether a conversation ran
+ * The server did not answer, or ended the socket without a word.
+ * @param {{serverAnswers: boolean}} facts whether `/status` still answers
  * @returns {Problem}
  */
-export function lossProblem({ serverAnswers, wasOpen }) {
-  if (!serverAnswers) {
-    return problem(
-      "server-gone",
-      "The server is gone",
-      "Check that it is still running and that you are online, then try again.",
-    );
-  }
-  return wasOpen
-    ? problem("connection-lost", "The connection broke", "The server is still there. Start a new conversation.")
-    : problem(
-        "refused",
-        "The server refused the conversation",
-        "Open the page under the address the server printed, with #key=… if it asks for a key.",
-      );
+export function lossProblem({ serverAnswers }) {
+  return problem(serverAnswers ? "refused" : "server-gone");
 }

@@ -16,17 +16,33 @@ export const CloseCode = Object.freeze({
 });
 
 /**
- * @param {{protocol: string, host: string}} location where the page came from
- * @param {"duplex" | "simplex" | null} conversation null leaves the choice to the server
+ * How turns are taken, as the page offers it, and which conversation of the server each one is.
+ * @typedef {"duplex" | "simplex" | "hold"} Turns
  */
-export function realtimeUrl(location, conversation) {
+const CONVERSATIONS = Object.freeze({ duplex: "duplex", simplex: "simplex", hold: "simplex" });
+
+/**
+ * @param {{protocol: string, host: string}} location where the page came from
+ * @param {{turns?: Turns | null, language?: string, voice?: string | null, bargeIn?: string | null,
+ *   echo?: "cancelled" | "open", pictures?: "normal" | "high", resume?: boolean}} wishes what is missing is left to the
+ *   server
+ */
+export function realtimeUrl(location, wishes) {
+  const { turns, language, voice, bargeIn, echo = "cancelled", pictures, resume } = wishes;
   const url = new URL(`${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/v1/realtime`);
-  url.searchParams.set("audio", "binary");
-  url.searchParams.set("input_rate", String(INPUT_RATE_HZ));
-  url.searchParams.set("output_rate", String(OUTPUT_RATE_HZ));
-  // The page asks the browser for echo cancellation (audio.js).
-  url.searchParams.set("echo", "cancelled");
-  if (conversation) url.searchParams.set("conversation", conversation);
+  const parameters = {
+    audio: "binary",
+    input_rate: String(INPUT_RATE_HZ),
+    output_rate: String(OUTPUT_RATE_HZ),
+    echo,
+    conversation: CONVERSATIONS[turns],
+    barge_in: bargeIn,
+    language,
+    voice,
+    pictures: pictures === "high" ? "high" : null,
+    resume: resume ? "1" : null,
+  };
+  for (const [name, value] of Object.entries(parameters)) if (value) url.searchParams.set(name, value);
   return url.href;
 }
 
@@ -75,6 +91,31 @@ export function playbackAck(responseId, playedMs) {
 /** Asks the server to end the running response. */
 export function responseCancel() {
   return { type: "response.cancel" };
+}
+
+/** Ends the session in an orderly way: the engine is free at once. */
+export function sessionClose() {
+  return { type: "session.close" };
+}
+
+/** From now on the page says itself when the user has finished. */
+export function pushToTalk() {
+  return { type: "session.update", session: { type: "realtime", audio: { input: { turn_detection: null } } } };
+}
+
+/** Push to talk: forget what was heard before the button was pressed. */
+export function talkPressed() {
+  return [{ type: "input_audio_buffer.clear" }];
+}
+
+/** Push to talk: what was said since is a turn, and is to be answered. */
+export function talkReleased() {
+  return [{ type: "input_audio_buffer.commit" }, { type: "response.create" }];
+}
+
+/** Pictures the model sees with the sound that follows. @param {string[]} jpegs base64 */
+export function showPictures(jpegs) {
+  return { type: "input_audio_buffer.append", audio: "", video_frames: jpegs };
 }
 
 /**

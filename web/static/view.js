@@ -1,94 +1,163 @@
+import { setText } from "./elements.js";
+import { keyAction } from "./keyboard.js";
+import { LogView } from "./log-view.js";
 import { isAnswering, phaseOf } from "./state.js";
+import { lookUp, problemWords, warningWords } from "./words.js";
 
-const WORDS = {
-  off: ["Ready", "Press the button and speak. You may interrupt at any time."],
-  opening: ["One moment", "Your browser asks for the microphone."],
-  connecting: ["Connecting", "Looking for a free engine."],
-  waiting: ["Waiting", "Connects by itself as soon as the engine is ready."],
-  listening: ["Listening", "Say something."],
-  "user-speaking": ["You speak", "I hear you."],
-  answering: ["Answering", "Just speak to interrupt."],
-  interrupted: ["Interrupted", "The answer was cut off. Go on."],
-};
-
-const ANSWER_MARKS = { open: "speaking", interrupted: "interrupted", ended: "cut off by the end of the call" };
-
-/** All of the page's DOM: shows a state, reports what the user does. */
+/** The stage: the big button, the state of the call, the conversation. Shows a state, reports what the user does. */
 export class View {
+  #document;
   #elements;
-  #entries = new Map();
+  #logView;
+  #words = null;
   #levels = { microphone: 0, answer: 0 };
   #frame = null;
+  #state = null;
 
   /**
    * @param {Document} document
    * @param {{
-   *   onTalk: () => void, onStop: () => void, onRetry: () => void, onDismiss: () => void,
-   * }} actions
+   *   onTalk: () => void, onPress: () => void, onRelease: () => void, onStop: () => void, onEnd: () => void,
+   *   onRetry: () => void, onDismiss: () => void, onCamera: () => void, onVolume: (volume: number) => void,
+   *   onTurns: (turns: string) => void,
+   * }} actions `onTalk` is the big button outside push to talk: to begin, to mute, to unmute
    */
-  constructor(document, { onTalk, onStop, onRetry, onDismiss }) {
+  constructor(document, actions) {
+    this.#document = document;
     const byId = (id) => document.getElementById(id);
-    this.#elements = {
-      body: document.body,
-      choice: byId("choice"),
-      empty: byId("log-empty"),
-      firstSound: byId("first-sound"),
-      firstSoundNote: byId("first-sound-note"),
-      breakTime: byId("break"),
-      hint: byId("state-hint"),
-      ledger: byId("ledger"),
-      ledgerRows: byId("ledger-rows"),
-      log: byId("log"),
-      problem: byId("problem"),
-      problemAdvice: byId("problem-advice"),
-      problemRetry: byId("problem-retry"),
-      problemTitle: byId("problem-title"),
-      server: byId("server"),
-      standIn: byId("stand-in"),
-      state: byId("state"),
-      stop: byId("stop"),
-      talk: byId("talk"),
-      talkLabel: byId("talk-label"),
-      warning: byId("warning"),
-      warningText: byId("warning-text"),
-      word: byId("state-word"),
-    };
-    this.#elements.talk.addEventListener("click", onTalk);
-    this.#elements.stop.addEventListener("click", onStop);
-    this.#elements.problemRetry.addEventListener("click", () => {
-      onRetry();
-      // The pressed button is about to disappear; the keyboard goes on where it would go next.
-      this.#elements.talk.focus();
+    const ids = [
+      "camera", "choice", "controls", "end", "preview", "problem", "problem-advice", "problem-retry", "problem-title",
+      "server", "stand-in", "state", "state-hint", "state-word", "stop", "talk", "talk-label", "volume", "warning",
+      "warning-text",
+    ];
+    this.#elements = Object.fromEntries(ids.map((id) => [id, byId(id)]));
+    this.#logView = new LogView(byId("log"), byId("log-empty"));
+    this.#listen(actions, byId("warning-dismiss"));
+  }
+
+  #listen(actions, dismiss) {
+    const { talk, stop, end, camera, volume, choice } = this.#elements;
+    this.#listenToTalk(talk, actions);
+    stop.addEventListener("click", actions.onStop);
+    end.addEventListener("click", () => {
+      actions.onEnd();
+      // The pressed button is about to disappear; the keyboard goes on where a new call begins.
+      talk.focus();
     });
-    byId("warning-dismiss").addEventListener("click", onDismiss);
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") onStop();
+    camera.addEventListener("click", actions.onCamera);
+    volume.addEventListener("input", () => actions.onVolume(volume.valueAsNumber / 100));
+    choice.addEventListener("change", () => actions.onTurns(this.turns));
+    this.#elements["problem-retry"].addEventListener("click", () => {
+      actions.onRetry();
+      talk.focus();
+    });
+    dismiss.addEventListener("click", actions.onDismiss);
+    for (const type of ["keydown", "keyup"]) this.#document.addEventListener(type, (event) => this.#onKey(event, actions));
+  }
+
+  /** In push to talk the button is held; screen readers, which only click, press and let go with two clicks. */
+  #listenToTalk(talk, actions) {
+    const isHold = () => this.#state.turns === "hold" && this.#state.link !== "off";
+    talk.addEventListener("pointerdown", (event) => {
+      if (!isHold() || event.button !== 0) return;
+      talk.setPointerCapture(event.pointerId);
+      actions.onPress();
+    });
+    for (const type of ["pointerup", "pointercancel"]) talk.addEventListener(type, () => isHold() && actions.onRelease());
+    talk.addEventListener("contextmenu", (event) => isHold() && event.preventDefault());
+    talk.addEventListener("click", (event) => {
+      if (!isHold()) actions.onTalk();
+      else if (event.detail === 0) this.#state.holding ? actions.onRelease() : actions.onPress();
     });
   }
 
-  /** The user's choice: "duplex", "simplex", or null as long as nothing is chosen. */
-  get conversation() {
+  #onKey(event, actions) {
+    const control = event.target.closest?.("button, input, select, textarea, summary, a, dialog");
+    const focus = control === this.#elements.talk ? "talk" : control ? "control" : "page";
+    const { action, claimed } = keyAction(event, focus, this.#state);
+    if (claimed) event.preventDefault();
+    const { onTalk, onPress, onRelease, onStop } = actions;
+    ({ talk: onTalk, press: onPress, release: onRelease, stop: onStop })[action]?.();
+  }
+
+  /** How turns are to be taken: "duplex", "simplex", "hold", or null as long as nothing is chosen. */
+  get turns() {
     return this.#elements.choice.querySelector("input:checked")?.value ?? null;
+  }
+
+  set turns(turns) {
+    const input = this.#elements.choice.querySelector(`input[value="${CSS.escape(turns ?? "")}"]`);
+    if (input) input.checked = true;
+  }
+
+  set volume(volume) {
+    this.#elements.volume.value = String(Math.round(volume * 100));
+  }
+
+  /** @param {boolean} isOn whether the camera is on */
+  set camera(isOn) {
+    this.#elements.camera.setAttribute("aria-pressed", String(isOn));
+    this.#elements.preview.hidden = !isOn;
+    this.#document.body.dataset.camera = isOn ? "on" : "off";
+    if (this.#words) this.#elements.camera.setAttribute("aria-label", isOn ? this.#words.talk.cameraOff : this.#words.talk.cameraOn);
+  }
+
+  /** @param {object} words of one language, from now on */
+  setWords(words) {
+    this.#words = words;
+    this.#document.documentElement.lang = words.tag;
+    for (const element of this.#document.querySelectorAll("[data-words]")) setText(element, lookUp(words, element.dataset.words));
+    for (const element of this.#document.querySelectorAll("[data-label]")) {
+      element.setAttribute("aria-label", lookUp(words, element.dataset.label));
+    }
+    this.camera = this.#elements.camera.getAttribute("aria-pressed") === "true";
   }
 
   /** @param {typeof import("./state.js").initialState} state */
   render(state) {
-    const { body, choice, stop, talk, talkLabel, word, hint } = this.#elements;
+    this.#state = state;
+    const { choice, controls, stop } = this.#elements;
     const phase = phaseOf(state);
+    this.#document.body.dataset.phase = phase;
+    this.#document.body.dataset.muted = String(state.muted);
+    const [word, hint] = this.#words.phases[phase];
+    setText(this.#elements["state-word"], word);
+    setText(this.#elements["state-hint"], this.#hint(phase, state) ?? hint);
+    this.#renderTalk(state);
     const inCall = state.link !== "off";
-    body.dataset.phase = phase;
-    const [stateWord, usualHint] = WORDS[phase];
-    setText(word, stateWord);
-    setText(hint, phase === "waiting" && state.waitingFor ? state.waitingFor : usualHint);
-    setText(talkLabel, inCall ? "End" : "Talk");
-    talk.setAttribute("aria-label", inCall ? "End the conversation" : "Start talking");
-    choice.disabled = inCall;
+    controls.hidden = !inCall;
+    choice.disabled = choice.hidden = inCall;
     stop.disabled = !(state.link === "open" && isAnswering(state));
     if (state.engine) this.showStandIn(state.engine.standIn);
-    if (state.conversation) this.#check(state.conversation);
     this.#renderTrouble(state);
-    this.#renderFigures(state.latency);
-    this.#renderLog(state.log);
+    this.#logView.render(state.log, this.#words);
+  }
+
+  #hint(phase, state) {
+    if (phase === "queued" && state.queue) {
+      const { position, estimatedWaitS } = state.queue;
+      return this.#words.queue(position, estimatedWaitS === null ? null : this.#words.duration(estimatedWaitS));
+    }
+    if (phase === "waiting" && state.waitingFor) return state.waitingFor;
+    if (phase === "listening" && state.turns === "hold") return this.#words.holdHint;
+    return null;
+  }
+
+  #renderTalk({ link, turns, muted, holding }) {
+    const { talk, "talk-label": label } = this.#elements;
+    const { talk: words } = this.#words;
+    const [shown, said] =
+      link === "off"
+        ? [words.talk, words.start]
+        : turns === "hold"
+          ? [words.hold, words.holdLabel]
+          : muted
+            ? [words.unmute, words.unmuteLabel]
+            : [words.mute, words.muteLabel];
+    setText(label, shown);
+    if (talk.getAttribute("aria-label") !== said) talk.setAttribute("aria-label", said);
+    if (turns === "hold" && link !== "off") talk.setAttribute("aria-pressed", String(holding));
+    else talk.removeAttribute("aria-pressed");
   }
 
   /**
@@ -101,12 +170,12 @@ export class View {
     setText(this.#elements.server, parts.filter(Boolean).join(" · "));
     if (!status) return;
     this.showStandIn(Boolean(status.engines?.some((each) => each.stand_in)));
-    if (this.conversation === null) this.#check(status.conversation);
+    if (this.turns === null) this.turns = status.conversation;
   }
 
   /** @param {boolean} standIn whether the engine is no real model */
   showStandIn(standIn) {
-    this.#elements.standIn.hidden = !standIn;
+    this.#elements["stand-in"].hidden = !standIn;
   }
 
   /** @param {{microphone?: number, answer?: number}} levels meter positions, 0 to 1; drawn with the next frame */
@@ -114,91 +183,24 @@ export class View {
     Object.assign(this.#levels, levels);
     this.#frame ??= requestAnimationFrame(() => {
       this.#frame = null;
-      const { style } = this.#elements.body;
+      const { style } = this.#document.body;
       style.setProperty("--microphone-level", this.#levels.microphone.toFixed(3));
       style.setProperty("--answer-level", this.#levels.answer.toFixed(3));
     });
   }
 
-  #check(conversation) {
-    const input = this.#elements.choice.querySelector(`input[value="${CSS.escape(conversation ?? "")}"]`);
-    if (input) input.checked = true;
-  }
-
   #renderTrouble({ problem, warning }) {
-    const { problem: card, problemTitle, problemAdvice, problemRetry } = this.#elements;
+    const { problem: card, "problem-retry": retry } = this.#elements;
     card.hidden = problem === null;
     this.#elements.state.hidden = problem !== null;
     if (problem) {
       card.dataset.problem = problem.id;
-      setText(problemTitle, problem.title);
-      setText(problemAdvice, problem.advice);
-      problemRetry.hidden = !problem.retry;
+      const { title, advice } = problemWords(this.#words, problem);
+      setText(this.#elements["problem-title"], title);
+      setText(this.#elements["problem-advice"], advice);
+      retry.hidden = !problem.retry;
     }
     this.#elements.warning.hidden = warning === null;
-    setText(this.#elements.warningText, warning ?? "");
+    setText(this.#elements["warning-text"], warning ? warningWords(this.#words, warning) : "");
   }
-
-  #renderFigures({ firstSoundMs, firstSoundBy, breakMs, ledger }) {
-    const { firstSound, firstSoundNote, breakTime, ledger: details, ledgerRows } = this.#elements;
-    setText(firstSound, milliseconds(firstSoundMs));
-    setText(firstSoundNote, firstSoundBy === "page" ? "after the end of your turn" : "after your last word");
-    setText(breakTime, milliseconds(breakMs));
-    const rows = Object.entries(ledger);
-    details.hidden = rows.length === 0;
-    const shown = rows.map(([name, value]) => `${name}=${value}`).join();
-    if (ledgerRows.dataset.shown === shown) return;
-    ledgerRows.dataset.shown = shown;
-    ledgerRows.replaceChildren(
-      ...rows.flatMap(([name, value]) => [
-        make("dt", "", name.replace(/_ms$/, "").replaceAll("_", " ")),
-        make("dd", "", milliseconds(value)),
-      ]),
-    );
-  }
-
-  #renderLog(log) {
-    const { log: list, empty } = this.#elements;
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-    const keep = new Map();
-    for (const entry of log) {
-      const known = this.#entries.get(entry.key);
-      const item = known?.item ?? list.appendChild(make("li"));
-      if (known?.entry !== entry) fill(item, entry);
-      keep.set(entry.key, { item, entry });
-    }
-    for (const [key, { item }] of this.#entries) if (!keep.has(key)) item.remove();
-    this.#entries = keep;
-    empty.hidden = log.length > 0;
-    if (atEnd) list.scrollTop = list.scrollHeight;
-  }
-}
-
-function fill(item, { kind, text, status, durationMs }) {
-  item.className = kind;
-  item.dataset.status = status;
-  if (kind === "user") {
-    const length = durationMs === null ? "" : ` for ${(durationMs / 1000).toFixed(1)} s`;
-    item.replaceChildren(make("span", "text", status === "open" ? "You are speaking" : `You spoke${length}`));
-    return;
-  }
-  const mark = ANSWER_MARKS[status];
-  item.replaceChildren(make("span", "text", text || (status === "open" ? "…" : "(no words)")));
-  if (mark) item.append(make("span", "mark", mark));
-}
-
-function milliseconds(value) {
-  if (value === null) return "–";
-  return value < 9999.5 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
-}
-
-function make(tag, className, text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

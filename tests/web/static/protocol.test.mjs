@@ -6,19 +6,28 @@ import {
   latencyLedger,
   parseEvent,
   playbackAck,
+  pushToTalk,
   realtimeUrl,
+  showPictures,
   subprotocols,
+  talkReleased,
 } from "../../../web/static/protocol.js";
 
 test("the URL keeps host and port, and is as secure as the page", () => {
-  assert.equal(
-    realtimeUrl({ protocol: "http:", host: "127.0.0.1:9060" }, null),
-    "ws://127.0.0.1:9060/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled",
-  );
-  assert.equal(
-    realtimeUrl({ protocol: "https:", host: "voice.local" }, "simplex"),
-    "wss://voice.local/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled&conversation=simplex",
-  );
+  const fixed = "/v1/realtime?audio=binary&input_rate=16000&output_rate=24000&echo=cancelled";
+  assert.equal(realtimeUrl({ protocol: "http:", host: "127.0.0.1:9060" }, {}), `ws://127.0.0.1:9060${fixed}`);
+  assert.equal(realtimeUrl({ protocol: "https:", host: "voice.local" }, { turns: "simplex" }), `wss://voice.local${fixed}&conversation=simplex`);
+});
+
+test("every wish travels in the URL, and what is not wished for does not", () => {
+  const wishes = { turns: "hold", language: "zh", voice: "voice_1", bargeIn: "calm", echo: "open", pictures: "high", resume: true };
+  const asked = Object.fromEntries(new URL(realtimeUrl({ protocol: "http:", host: "h" }, wishes)).searchParams);
+  assert.deepEqual(asked, {
+    audio: "binary", input_rate: "16000", output_rate: "24000", echo: "open", conversation: "simplex", barge_in: "calm",
+    language: "zh", voice: "voice_1", pictures: "high", resume: "1",
+  });
+  const plain = realtimeUrl({ protocol: "http:", host: "h" }, { voice: null, bargeIn: null, pictures: "normal", resume: false });
+  assert.equal(new URL(plain).searchParams.size, 4);
 });
 
 test("a key travels as a subprotocol, beside the one the server selects", () => {
@@ -53,4 +62,10 @@ test("one free engine is enough; loading beats busy; the rest has failed", () =>
   assert.deepEqual(of("failed"), { readiness: "failed", detail: "is failed" });
   assert.equal(engineReadiness({ engines: [{ state: "failed", detail: "exited\nTraceback …" }] }).detail, "exited");
   assert.deepEqual(engineReadiness({}), { readiness: "failed", detail: "" });
+});
+
+test("push to talk makes its turns itself; pictures come without sound", () => {
+  assert.equal(pushToTalk().session.audio.input.turn_detection, null);
+  assert.deepEqual(talkReleased().map(({ type }) => type), ["input_audio_buffer.commit", "response.create"]);
+  assert.deepEqual(showPictures(["x"]), { type: "input_audio_buffer.append", audio: "", video_frames: ["x"] });
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { admitsAudio, initialState, isAnswering, phaseOf, reduce } from "../../../web/static/state.js";
+import { heardAndCut } from "../../../web/static/log.js";
+import { admitsAudio, initialState, isAnswering, isHeard, phaseOf, reduce } from "../../../web/static/state.js";
 
 /** Plays events onto a state. A number among them is the time, in ms, from then on. */
 function play(events, from = initialState) {
@@ -59,12 +60,17 @@ test("a break shows Interrupted until it has been shown, then who holds the floo
   assert.equal(phaseOf(play([created("r2")], play([speechStopped], broken))), "answering");
 });
 
-test("a broken answer keeps the words that were heard", () => {
+test("a broken answer knows at which word it was cut, whoever says so first", () => {
   const events = [...OPEN, created("r1"), delta("r1", "one two three"), sound("started", "r1")];
-  const textAfter = (event) => play([event], play(events)).log.at(-1).text;
-  assert.equal(textAfter({ ...cleared("r1"), transcript: "one two" }), "one two");
-  assert.equal(textAfter(cleared("r1")), "one two three");
-  assert.equal(textAfter(stop), "one two three");
+  const after = (...more) => heardAndCut(play(more, play(events)).log.at(-1));
+  const told = { ...cleared("r1"), transcript: "one two" };
+  const item = { content: [{ transcript: "one two" }] };
+  const toldAtTheEnd = { type: "response.done", response: { id: "r1", status: "cancelled", output: [item] } };
+  assert.deepEqual(after(told), { heard: "one two", cut: " three" });
+  assert.deepEqual(after(stop, told), { heard: "one two", cut: " three" });
+  assert.deepEqual(after(toldAtTheEnd), { heard: "one two", cut: " three" });
+  assert.deepEqual(after(cleared("r1")), { heard: "one two three", cut: "" });
+  assert.deepEqual(after(stop), { heard: "one two three", cut: "" });
 });
 
 test("audio is admitted from created to done, never after a break", () => {
@@ -81,7 +87,7 @@ test("audio is admitted from created to done, never after a break", () => {
 
 test("cleared of an answer that is over or unknown changes nothing", () => {
   const state = play([...OPEN, created("r1"), sound("started", "r1"), done("r1"), sound("ended", "r1"), created("r2")]);
-  for (const id of ["r1", "zz"]) assert.deepEqual(play([cleared(id)], state), state);
+  for (const id of ["r1", "zz"]) assert.deepEqual(play([{ ...cleared(id), transcript: "" }], state), state);
   const heard = play([...OPEN, created("r1"), sound("started", "r1"), done("r1"), sound("ended", "r1")]);
   assert.deepEqual(play([cleared("r1")], heard), heard);
 });
@@ -128,10 +134,63 @@ test("a cancelled done without cleared breaks the answer as well", () => {
   assert.equal(state.log.at(-1).status, "interrupted");
 });
 
-test("ids that start over after a reconnect do not reach into the past", () => {
+test("ids that start over after a restart do not reach into the past", () => {
   const state = play([...OPEN, created("r1"), delta("r1", "old"), done("r1"), connecting, sessionCreated, created("r1"), delta("r1", "new")]);
-  assert.deepEqual(state.log.map(({ text }) => text), ["old", "new"]);
-  assert.equal(new Set(state.log.map(({ key }) => key)).size, 2);
+  assert.deepEqual(state.log.map(({ kind, id, text }) => text ?? `${kind} ${id}`), ["old", "note anew", "new"]);
+  assert.equal(new Set(state.log.map(({ key }) => key)).size, 3);
+});
+
+test("a lost connection keeps the conversation, and both ends of the gap are in the log", () => {
+  const before = play([...OPEN, created("r1"), delta("r1", "Once"), sound("started", "r1")]);
+  const lost = play([{ type: "page.resuming", reason: "" }], before);
+  assert.equal(phaseOf(lost), "resuming");
+  assert.equal(admitsAudio(lost), false);
+  assert.equal(play([{ type: "page.resuming", reason: "" }], lost).log.length, lost.log.length);
+  const back = play([{ type: "session.resumed" }, delta("r1", " upon")], lost);
+  assert.equal(phaseOf(back), "answering");
+  assert.equal(admitsAudio(back), true);
+  assert.deepEqual(back.log.map(({ id, text }) => text ?? id), ["Once upon", "lost", "resumed"]);
+});
+
+test("a session that could not be resumed is followed by a new one, and nobody is warned", () => {
+  const refused = { type: "error", error: { code: "session_resume_expired", message: "It has ended." } };
+  const state = play([...OPEN, created("r1"), delta("r1", "Once"), { type: "page.resuming", reason: "" }, refused, sessionCreated]);
+  assert.equal(phaseOf(state), "listening");
+  assert.equal(isAnswering(state), false);
+  assert.equal(state.warning, null);
+  assert.deepEqual(state.log.map(({ id, status }) => `${id} ${status}`), ["r1 ended", "lost completed", "anew completed"]);
+});
+
+test("a place in the queue is shown until an engine is there", () => {
+  const queued = play([opening, connecting, { type: "session.queued", position: 3, estimated_wait_s: 90, ticket: "t" }]);
+  assert.equal(phaseOf(queued), "queued");
+  assert.deepEqual(queued.queue, { position: 3, estimatedWaitS: 90 });
+  const nearer = play([{ type: "session.queue_update", position: 1 }], queued);
+  assert.deepEqual(nearer.queue, { position: 1, estimatedWaitS: null });
+  const over = play([{ type: "session.queue_done" }], nearer);
+  assert.equal(phaseOf(over), "connecting");
+  assert.equal(phaseOf(play([sessionCreated], over)), "listening");
+  assert.equal(play([{ type: "page.off" }], queued).queue, null);
+});
+
+test("muted, nobody is heard; a new call begins unmuted", () => {
+  const muted = play([...OPEN, { type: "page.muted", muted: true }]);
+  assert.equal(phaseOf(muted), "muted");
+  assert.equal(isHeard(muted), false);
+  assert.equal(phaseOf(play([created("r1")], muted)), "answering");
+  assert.equal(isHeard(play([opening], muted)), true);
+});
+
+test("in push to talk the user is heard while the button is held, and the turn is in the log", () => {
+  const ready = play([{ type: "page.opening", turns: "hold" }, connecting, sessionCreated]);
+  assert.equal(isHeard(ready), false);
+  const held = play([1000, { type: "page.talk_pressed" }], ready);
+  assert.equal(isHeard(held), true);
+  assert.equal(phaseOf(held), "user-speaking");
+  const let_go = play([2500, { type: "page.talk_released" }], held);
+  assert.equal(isHeard(let_go), false);
+  assert.deepEqual(let_go.log.map(({ kind, durationMs, status }) => [kind, durationMs, status]), [["user", 1500, "completed"]]);
+  assert.equal(play([2900, created("r1"), sound("started", "r1")], let_go).latency.firstSoundMs, 400);
 });
 
 test("the log is bounded", () => {
@@ -171,19 +230,38 @@ test("stop without an answer changes nothing", () => {
   assert.deepEqual(play([stop], state), state);
 });
 
-test("the first sound is the page's own figure until the server tells better", () => {
-  const heard = play([...OPEN, speechStarted, 2000, speechStopped, created("r1"), 2345, sound("started", "r1")]);
-  assert.deepEqual([heard.latency.firstSoundMs, heard.latency.firstSoundBy], [345, "page"]);
-  const metadata = { "omni_duplex.latency": '{"speech_end_to_first_audio_ms":912.4}' };
-  const told = play([done("r1", "completed", metadata)], heard);
-  assert.deepEqual([told.latency.firstSoundMs, told.latency.firstSoundBy], [912, "server"]);
-  assert.deepEqual(told.latency.ledger, { speech_end_to_first_audio_ms: 912.4 });
+test("the first sound is measured from the last word, not from when its end was noticed", () => {
+  const told = { ...speechStopped, spokenAtMs: 1400 };
+  const heard = play([...OPEN, speechStarted, 2000, told, created("r1"), 2345, sound("started", "r1")]);
+  assert.equal(heard.latency.firstSoundMs, 945);
+  assert.equal(play([...OPEN, speechStarted, 2000, speechStopped, created("r1"), 2345, sound("started", "r1")]).latency.firstSoundMs, 345);
+});
+
+test("the server's own times of an answer and of a break are kept apart", () => {
+  const times = (of) => ({ "omni_duplex.latency": JSON.stringify(of) });
+  const state = play([
+    ...OPEN, created("r1"), done("r1", "completed", times({ speech_end_to_first_audio_ms: 912.4 })),
+    created("r2"), done("r2", "cancelled", times({ onset_to_break_ms: 380 })), created("r3"), done("r3"),
+  ]);
+  assert.deepEqual(state.latency.ledger, { speech_end_to_first_audio_ms: 912.4 });
+  assert.deepEqual(state.latency.breakLedger, { onset_to_break_ms: 380 });
+});
+
+test("a break that was held first is silent from the hold on, and began with the first word", () => {
+  const ducked = { type: "output_audio_buffer.ducked", response_id: "r1", gain: 0 };
+  const said = { ...speechStarted, spokenAtMs: 930 };
+  const held = play([...OPEN, created("r1"), sound("started", "r1"), 1000, ducked, 1008, sound("held", "r1")]);
+  const cut = play([1290, said, 1291, cleared("r1"), 1296, sound("flushed", "r1")], held);
+  assert.equal(cut.latency.breakMs, 78);
+  const released = play([1200, { type: "output_audio_buffer.resumed", response_id: "r1" }, 3000, speechStarted, cleared("r1"), 3010, sound("flushed", "r1")], held);
+  assert.equal(released.latency.breakMs, 10);
 });
 
 test("warnings and errors are shown and can be dismissed; a late cancel is neither", () => {
-  assert.equal(play([{ type: "session.warning", code: "engine_restarted", message: "The engine restarted." }]).warning, "The engine restarted.");
-  assert.equal(play([{ type: "error", error: { code: "x", message: "No." } }]).warning, "No.");
+  assert.deepEqual(play([{ type: "session.warning", code: "engine_restarted", message: "The engine restarted." }]).warning, { id: "engine_restarted", said: "The engine restarted." });
+  assert.deepEqual(play([{ type: "error", error: { code: "x", message: "No." } }]).warning, { id: "x", said: "No." });
   assert.equal(play([{ type: "error", error: { code: "response_cancel_not_active", message: "No." } }]).warning, null);
+  assert.equal(play([{ type: "error", error: { code: "server_busy", message: "Loading." } }]).warning, null);
   assert.equal(play([{ type: "session.warning", code: "c" }, { type: "page.dismissed" }]).warning, null);
 });
 
