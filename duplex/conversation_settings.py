@@ -46,6 +46,8 @@ class ConversationSettings:
     """Where an echo canceller is at work, the model hears its result and not the microphone."""
     prefix_padding_ms: int = 300
     vad: VadSettings = field(default_factory=VadSettings)
+    picture_slices: int = 1
+    """Into how many tiles a picture is cut to be seen: more show more, and take the engine longer."""
     piece_ms: int = 100
     """Longest piece of reply audio: what is in flight cannot be recalled."""
     keep_s: int = 30

@@ -268,7 +268,8 @@ class DuplexSession:
                 case None:
                     await _wait(self._feed_changed, float("inf"))
                 case Prefill(pcm, image):
-                    await self._engine.prefill(pcm, image=image)
+                    slices = self._conversation.settings.picture_slices
+                    await self._engine.prefill(pcm, image=image, slices=slices)
                 case Decode():
                     await self._engine.decode()
                 case Interrupt(forget):

@@ -17,7 +17,7 @@ from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorMaker
 from duplex.echo_canceller import EchoCanceller
-from duplex.engine.base import EngineSession
+from duplex.engine.base import EngineSession, Mode
 from duplex.errors import (
     CapacityError,
     ClientError,
@@ -54,6 +54,7 @@ from realtime.queue_events import QueueEvents
 from realtime.queueing import EarlyFrames, Queueing
 from realtime.resume import parse_resume
 from realtime.seat import Arrival, Owner, Seat, Seats
+from realtime.voices import Voices
 
 __all__ = ["CLOSE_CODES", "REFUSAL", "EngineLease", "RealtimeService", "make_router"]
 
@@ -104,6 +105,8 @@ class RealtimeService:
     clock: Clock
     make_canceller: Callable[[], EchoCanceller] | None = None
     """For clients that do not cancel echo themselves; None where there is no canceller."""
+    voices: Voices = field(default_factory=Voices)
+    """What clients have left for the model to imitate."""
     seats: Seats = field(default_factory=Seats)
     """The sessions that other sockets may go on with."""
     refusal: Callable[[bool], Awaitable[CapacityError | None]] | None = None
@@ -219,7 +222,7 @@ class _Connection:
             update_s=self._service.queue_update_s,
             send_s=self._service.limits.send_s,
         )
-        engines = SessionEngines(self._service.lease, EngineSession(options.settings.mode))
+        engines = SessionEngines(self._service.lease, self._wish(options))
         async with engines.leased(queueing.wait if options.waits else None) as leased:
             await queueing.done()
             seat = Seat(
@@ -239,6 +242,12 @@ class _Connection:
                         self._socket = seat.socket
                         await self._refuse(error)
 
+    def _wish(self, options: ConnectionOptions) -> EngineSession:
+        """What the engine has to be ready for. It imitates a voice in duplex only."""
+        duplex = options.settings.mode is Mode.DUPLEX
+        voice = self._service.voices.find(options.voice) if duplex and options.voice is not None else None
+        return EngineSession(options.settings.mode, voice=voice)
+
     async def _converse(
         self,
         seat: Seat,
@@ -256,7 +265,7 @@ class _Connection:
         if service.make_canceller is not None and not options.settings.client_cancels_echo:
             canceller = service.make_canceller()
         async with beside(early=self._keep(early)):
-            await leased.engine.begin(EngineSession(options.settings.mode))
+            await leased.engine.begin(engines.wish)
             # A neural detector takes 90 ms to load.
             detector = await asyncio.to_thread(service.make_detector, behind_canceller=canceller is not None)
         conversation = Conversation(dialect.settings, detector, service.clock.now(), canceller)
@@ -280,6 +289,8 @@ class _Connection:
             await seat.send(dialect.greet(), None, session.output_rate_hz)
             if early.dropped:
                 session.warn("input_dropped", "Input that came before the session was ready was dropped.")
+            if options.voice is not None and service.voices.find(options.voice) is None:
+                session.warn("voice_unknown", "The voice is no longer kept: the model speaks with its own.")
             self._began = True
             with meter.counting(service.clock.now, session.queue_fill):
                 await session.run(talk)

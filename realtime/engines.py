@@ -50,14 +50,15 @@ class SessionEngines:
 
     def __init__(self, lend: Lend, wish: EngineSession) -> None:
         self._lend = lend
-        self._wish = wish
+        self.wish = wish
+        """What each of its engines begins with."""
         self._held = contextlib.AsyncExitStack()
 
     @contextlib.asynccontextmanager
     async def leased(self, meanwhile: Meanwhile | None) -> AsyncIterator[EngineLease]:
         """The first engine; whichever is held in the end is given back. Raises `CapacityError`."""
         async with self._held:
-            yield await self._held.enter_async_context(self._lend(self._wish, meanwhile))
+            yield await self._held.enter_async_context(self._lend(self.wish, meanwhile))
 
     async def replace(self, error: EngineError) -> Engine:
         """Another engine that has begun the same conversation, in place of the one that failed like this.
@@ -70,9 +71,9 @@ class SessionEngines:
                 for _ in range(_TRIES):
                     try:
                         await self._held.aclose()
-                        lease = self._lend(self._wish, _wait_patiently, first=True)
+                        lease = self._lend(self.wish, _wait_patiently, first=True)
                         engine = (await self._held.enter_async_context(lease)).engine
-                        await engine.begin(self._wish)
+                        await engine.begin(self.wish)
                     except EngineError as failure:
                         error = failure
                     else:

@@ -10,6 +10,7 @@ from duplex.barge_in import BargeIn
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, ENGINE_OUTPUT_RATE_HZ, Mode
 from duplex.errors import InvalidAudio, InvalidEvent
+from realtime.voices import VOICE_PREFIX
 
 __all__ = ["DEFAULT_MODEL", "ConnectionOptions", "Protocol", "parse_options"]
 
@@ -43,6 +44,8 @@ class ConnectionOptions:
     marks_speech: bool = False
     resume: bool = False
     """The first event will be session.resume."""
+    voice: str | None = None
+    """The name of a voice that was left with the server."""
     session_key: str | None = None
     """By this name another socket of the same client may go on with the session."""
     session: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +73,7 @@ def parse_options(
         output_rate_hz=_rate(query, "output_rate", defaults.output_rate_hz),
         # The live stream itself stops while an answer is held, as a client with extensions does.
         client_holds=extensions or binary or protocol is Protocol.LIVE,
+        picture_slices=_choice(query, "pictures", {"normal": 1, "high": 2}, default=defaults.picture_slices),
         client_cancels_echo=_choice(query, "echo", {"cancelled": True, "open": False}, default=False),
     ).weighing(barge_in, defaults.interrupt_min_ms, defaults.threshold)
     if protocol is Protocol.MINICPMO:
@@ -86,6 +90,7 @@ def parse_options(
         marks_speech=_choice(query, "input_transcript", {"marks": True, "off": False}, default=False),
         # What is paced by the clock is not kept for somebody who was away.
         resume=resume and goes_on,
+        voice=_voice(query),
         session_key=_session_key(query) if goes_on else None,
         waits=_choice(query, "queue", _SWITCH, default=True),
     )
@@ -103,6 +108,11 @@ def _choice(query: Mapping[str, str], name: str, choices: Mapping[str, T], *, de
     if value not in choices:
         raise InvalidEvent(f"Invalid value for '{name}': use one of {', '.join(choices)}.", param=name)
     return choices[value]
+
+
+def _voice(query: Mapping[str, str]) -> str | None:
+    name = query.get("voice", "")
+    return name if name.startswith(VOICE_PREFIX) else None
 
 
 def _session_key(query: Mapping[str, str]) -> str | None:

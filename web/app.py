@@ -38,6 +38,7 @@ from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import RealtimeService, make_router
 from realtime.engines import EngineLease
 from realtime.seat import Seats
+from realtime.voices_route import make_voices_router
 from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
@@ -80,6 +81,7 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
     metrics = service.sessions.metrics
     realtime = _realtime_service(settings, pool, service, access, seats)
     app.include_router(make_router(realtime))
+    app.include_router(make_voices_router(access, realtime.voices))
     if access.client_secrets is not None:
         app.include_router(make_secrets_router(access, access.client_secrets, realtime.defaults))
     app.include_router(make_http_router(service))

@@ -162,6 +162,7 @@ export const zh = {
   warnings: {
     congested: () => "网络太慢：您的部分语音没有发出。",
     input_dropped: () => "引擎跟不上：最早的语音已被丢弃。",
+    voice_unknown: () => "服务器已不再保留您的录音：模型用自己的声音说话。",
     closed: (said) => `对话已结束：${said}`,
     short: () => "说话时请一直按住按钮。",
     camera: (said) => `无法使用摄像头。${said}`,
