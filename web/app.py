@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
@@ -45,8 +46,9 @@ from web.compat import http_service, registered
 from web.connection import HttpConnection
 from web.engines import engine_specs, open_engines
 from web.observe import make_observe_router
+from web.phone import phone_lines, phone_url
 from web.settings import Settings, SettingsError
-from web.tls import Tls, open_tls
+from web.tls import Tls, lan_addresses, open_tls
 from web.turnstile import Turnstile
 
 __all__ = ["create_app", "serve"]
@@ -151,11 +153,21 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
-        ports, notes = Ports(port, control_port), tls.notes if tls else ()
+        phone = await asyncio.to_thread(_phone_notes, settings, port)
+        ports, notes = Ports(port, control_port), (*(tls.notes if tls else ()), *phone)
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
         await stack.enter_async_context(registered(settings, port, service))
         await server.serve(sockets=[listener, control])
     return 0
+
+
+def _phone_notes(settings: Settings, port: int) -> tuple[str, ...]:
+    # What is not a terminal is kept somewhere, and no key may be.
+    keys = settings.server.api_keys if sys.stdout.isatty() else []
+    key = keys[0].get_secret_value() if keys else None
+    addresses = lan_addresses(socket.gethostname()) if settings.scheme == "https" else set()
+    url = phone_url(settings.server.host, port, settings.scheme, key, addresses)
+    return phone_lines(url) if url else ()
 
 
 class _Server(uvicorn.Server):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from web.settings import ServerSettings, SettingsError
 
-__all__ = ["Tls", "default_state_dir", "open_tls", "pem_fault"]
+__all__ = ["Tls", "default_state_dir", "lan_addresses", "open_tls", "pem_fault"]
 
 _ALL_ADDRESSES = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
 
@@ -144,7 +144,7 @@ def _write_private(path: Path, content: bytes) -> None:
 def _own_names(host: str) -> frozenset[str]:
     """What clients may call this machine. IPv6 beyond loopback is left out: its addresses change by the day."""
     name = socket.gethostname()
-    named = {"localhost", "127.0.0.1", "::1", name, *_lan_addresses(name)}
+    named = {"localhost", "127.0.0.1", "::1", name, *lan_addresses(name)}
     if "." not in name:
         named.add(f"{name}.local")
     if host not in _ALL_ADDRESSES:
@@ -152,7 +152,8 @@ def _own_names(host: str) -> frozenset[str]:
     return frozenset(usable for one in named if (usable := _usable(one)))
 
 
-def _lan_addresses(name: str) -> set[str]:
+def lan_addresses(name: str) -> set[str]:
+    """This machine's own IPv4 addresses beside loopback; `name` is its host name. Looks up names, sends nothing."""
     found = set()
     # Without a network the names of the machine itself remain.
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

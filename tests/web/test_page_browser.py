@@ -12,6 +12,29 @@ from tests.web.browser import launch, open_page, take_picture, tap
 from tests.web.live import RunningServer, free_ports, running_server
 from tests.web.speech import read_sides, silence, speech, write_microphone
 
+ROOM = """() => {
+    // A room without a canceller: whatever is played comes back into the microphone, 60 ms later and fainter.
+    const echo = new AudioContext().createMediaStreamDestination();
+    const { connect } = AudioNode.prototype;
+    const source = (stream) => echo.context.createMediaStreamSource(stream);
+    const hear = (stream) => {
+        const delay = echo.context.createDelay();
+        const gain = echo.context.createGain();
+        delay.delayTime.value = 0.06;
+        gain.gain.value = 0.3;
+        connect.call(connect.call(connect.call(source(stream), delay), gain), echo);
+    };
+    AudioNode.prototype.connect = function (target, ...rest) {
+        if (target instanceof AudioDestinationNode && this.context instanceof AudioContext) {
+            const tap = this.context.createMediaStreamDestination();
+            connect.call(this, tap);
+            hear(tap.stream);
+        }
+        return connect.call(this, target, ...rest);
+    };
+    navigator.mediaDevices.getUserMedia = async () => echo.stream.clone();
+}"""
+
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
@@ -128,3 +151,30 @@ async def test_a_server_that_was_killed_and_started_again_is_talked_to_again(tmp
             notes = page.locator("#log li.note .text")
             await expect(notes).to_have_text(["Connection lost", "A new conversation: the one before had ended"])
             await expect(page.locator("#warning")).to_be_hidden()
+
+
+async def test_a_voice_is_left_and_the_sound_is_tested(server: RunningServer, tmp_path: Path) -> None:
+    microphone = write_microphone(tmp_path / "microphone.wav", silence(1))
+    voice = write_microphone(tmp_path / "grandmother.wav", speech(4))
+    short = write_microphone(tmp_path / "short.wav", speech(1))
+    async with launch(microphone) as browser, open_page(browser, server.url) as page:
+        await page.evaluate(ROOM)
+        await page.get_by_role("button", name="Settings").click()
+        await page.locator("#voice").set_input_files(short)
+        await expect(page.locator("#voice-note")).to_contain_text("shorter than three seconds")
+        await page.locator("#voice").set_input_files(voice)
+        await expect(page.locator("#voice-name")).to_have_text("grandmother.wav (4.0 s)")
+
+        await page.get_by_role("button", name="Test the sound").click()
+        # This room hears Web Audio and no call: what a Chromium does that takes no notice of Web Audio.
+        await expect(page.locator("#echo-note")).to_have_attribute("data-verdict", "loopback", timeout=30_000)
+        await expect(page.locator("#echo-facts")).to_contain_text("0 dB")
+        await take_picture(page, "settings")
+        await page.get_by_role("button", name="Close").click()
+        asked = page.expect_websocket()
+        async with asked as socket:
+            await start_talking(page)
+        url = (await socket.value).url
+        assert "voice=voice_" in url
+        assert "echo=cancelled" in url
+        await expect(page.locator("#warning")).to_be_hidden()
