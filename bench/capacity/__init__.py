@@ -1,0 +1,1 @@
+"""How many calls one server can hold: `python -m bench.capacity`."""

@@ -1,0 +1,104 @@
+"""The server whose capacity is measured: `python -m bench.capacity.server serve --port PORT [--bare]`.
+
+All of ours from the socket to the engine's port, around an engine that costs nothing; with `--bare` the floor: the same
+web server and loop around an application that counts frames and answers each tenth of a second with as much sound.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bench.capacity.engine import SpeakingEngine
+from bench.capacity.probe import Probe
+from duplex.clock import MonotonicClock
+from duplex.conversation_settings import ConversationSettings
+from duplex.detectors import default_detector
+from duplex.session import SessionLimits
+from realtime.access import Access
+from realtime.endpoint import EngineLease, RealtimeService, make_router
+
+__all__ = ["bare_app", "main", "our_app"]
+
+_STATUS: dict[str, object] = {"engines": [{"state": "ready"}]}
+_FRAMES_A_PIECE = 5
+_PIECE = bytes(4800)
+"""100 ms at 24 kHz, the pieces in which ours leaves."""
+
+
+def our_app() -> FastAPI:
+    """The product's own stack, with an engine for whoever comes."""
+
+    @contextlib.asynccontextmanager
+    async def lease() -> AsyncIterator[EngineLease]:
+        engine = SpeakingEngine()
+        yield EngineLease(engine, "bench", stand_in=True)
+        await engine.finish()
+
+    service = RealtimeService(
+        lease=lease,
+        access=Access((), ()),
+        defaults=ConversationSettings(),
+        limits=SessionLimits(),
+        make_detector=default_detector,
+        clock=MonotonicClock(),
+    )
+    app = FastAPI()
+    app.include_router(make_router(service))
+
+    @app.get("/status")
+    async def status() -> dict[str, object]:
+        return _STATUS
+
+    return app
+
+
+async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """As many bytes in and out, and nothing else."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(_STATUS).encode()})
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": '{"type":"session.created"}'})
+    frames = 0
+    while (await receive())["type"] != "websocket.disconnect":
+        frames += 1
+        if frames % _FRAMES_A_PIECE == 0:
+            await send({"type": "websocket.send", "bytes": _PIECE})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM. Flags of the real server are read over."""
+    parser = argparse.ArgumentParser(prog="python -m bench.capacity.server", description=__doc__)
+    parser.add_argument("command", choices=["serve"])
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--bare", action="store_true")
+    options, _ = parser.parse_known_args(argv)
+    app: ASGIApp = bare_app if options.bare else our_app()
+    gc.collect()
+    gc.freeze()
+    uvicorn.run(
+        Probe(app),
+        port=options.port,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=10.0,
+        ws_ping_timeout=10.0,
+        backlog=1024,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
