@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from duplex.errors import InvalidAudio
 
-__all__ = ["FRAME_MS", "INPUT_RATES_HZ", "SAMPLE_BYTES", "Framer", "PcmFormat", "Recording"]
+__all__ = ["FRAME_MS", "INPUT_RATES_HZ", "SAMPLE_BYTES", "Framer", "PcmFormat", "Recording", "whole_samples"]
 
 SAMPLE_BYTES = 2
 """16-bit mono throughout."""
@@ -26,15 +26,16 @@ class PcmFormat:
             rates = ", ".join(map(str, INPUT_RATES_HZ))
             raise InvalidAudio(f"A rate of {self.rate_hz} Hz is not supported; use one of {rates}.", param="rate")
 
-    def samples(self, pcm: bytes | memoryview) -> int:
-        """How many samples `pcm` holds. Raises `InvalidAudio` when a sample is cut in half."""
-        if len(pcm) % SAMPLE_BYTES:
-            raise InvalidAudio(
-                f"{len(pcm)} bytes are not whole 16-bit samples; the odd byte would shift all that follows. "
-                "Nothing of this message was used.",
-                param="audio",
-            )
-        return len(pcm) // SAMPLE_BYTES
+
+def whole_samples(pcm: bytes | memoryview, param: str = "audio") -> int:
+    """How many samples `pcm` holds. Raises `InvalidAudio`, naming the field `param`, when one is cut in half."""
+    if len(pcm) % SAMPLE_BYTES:
+        raise InvalidAudio(
+            f"{len(pcm)} bytes are not whole 16-bit samples; the odd byte would shift all that follows. "
+            "Nothing of this message was used.",
+            param=param,
+        )
+    return len(pcm) // SAMPLE_BYTES
 
 
 class Framer:
@@ -46,6 +47,8 @@ class Framer:
 
     def push(self, piece: bytes | memoryview) -> list[bytes]:
         """Return the frames completed by `piece`; the rest, shorter than a frame, waits for more."""
+        if not self._rest and len(piece) == self._frame_bytes:
+            return [bytes(piece)]
         pending = self._rest + bytes(piece)
         whole = len(pending) - len(pending) % self._frame_bytes
         self._rest = pending[whole:]

@@ -168,10 +168,13 @@ class BargeInJudge:
     def push(self, evidence: Evidence) -> list[Verdict]:
         """Weigh the next frame."""
         self._guarded_frames = max(0, self._guarded_frames - 1)
-        loud = evidence.above_room_db > self._settings.hold_db
-        self._levels.append(evidence.above_room_db)
-        faintest_db = max(self._settings.cut_db, max(self._levels) - self._settings.fading_db)
-        voiced = evidence.above_room_db > faintest_db
+        above_room_db = evidence.above_room_db
+        loud = above_room_db > self._settings.hold_db
+        self._levels.append(above_room_db)
+        # Most frames hold no voice, and need not be compared with the loudest.
+        voiced = above_room_db > self._settings.cut_db and (
+            above_room_db > max(self._levels) - self._settings.fading_db
+        )
         self._loud.append(loud)
         self._count(voiced=voiced, pitched=evidence.pitched)
         if self.confirmed:

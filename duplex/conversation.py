@@ -313,7 +313,8 @@ class Conversation:
         """Hand whole seconds to the engine as they come."""
         if self._settings.mode is Mode.SIMPLEX:
             return [*self._senses.whole()] if self._announced else []
-        return self._senses.beats(self._senses.whole())
+        whole = self._senses.whole()
+        return self._senses.beats(whole) if whole else []
 
     def _go_on(self, now: float) -> list[Effect]:
         """Nobody has spoken since the answer was played: the model hears the silence, and answers it."""

@@ -44,6 +44,7 @@ class Delivery:
     def __init__(self, settings: ConversationSettings) -> None:
         self.far_end = FarEnd(settings.output_rate_hz)
         """What the client plays, for whoever reads it beside the microphone."""
+        self._echoes = not settings.client_cancels_echo
         self._tune(settings)
         self.generation = 0
         """Of the newest response; 0 before the first."""
@@ -114,7 +115,8 @@ class Delivery:
         elif isinstance(message, ResponseAudio):
             if self._playout.is_dry(now):
                 sounding = Sounding.AGAIN if self._playout.sent_s else Sounding.BEGINS
-            self.far_end.sent(message.pcm, now)
+            if self._echoes:
+                self.far_end.sent(message.pcm, now)
             self._playout.sent(samples_to_s(len(message.pcm) // SAMPLE_BYTES, self._rate_hz), now)
         elif isinstance(message, ResponseText) and generation in self._spoken:
             self._spoken[generation].sent += len(message.text)

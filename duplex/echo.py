@@ -123,6 +123,8 @@ class LearntBar:
     def hear_far(self, far_dbfs: float) -> None:
         """The answer sounds like this in the next frame."""
         if not self.sounds:
+            if far_dbfs <= _AUDIBLE_DBFS:
+                return
             # Levels from both sides of a pause do not belong together.
             self._near.clear()
             self._far.clear()

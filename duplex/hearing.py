@@ -1,9 +1,9 @@
 """The microphone's way in: from the client's PCM to speech decisions and to what the model hears."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording
+from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording, whole_samples
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import level_dbfs
 from duplex.echo_canceller import ECHO_RATE_HZ, EchoCanceller
@@ -62,17 +62,19 @@ class Microphone:
             self.recording.append(rest)
         self._tune(rate_hz)
 
-    def push(self, pcm: bytes, now: float) -> Iterator[GateEvent]:
+    def push(self, pcm: bytes, now: float) -> Iterable[GateEvent]:
         """Take whole samples at `rate_hz` that arrived at `now`, in seconds.
 
         Raises `InvalidAudio`, using nothing, for half a sample. The frames are judged as the events are taken: an
         utterance may begin and end in one piece, and each event finds the gate as it was then.
         """
-        self._format.samples(pcm)
+        whole_samples(pcm)
         frames = self._framer.push(self._fast.push(pcm))
         heard = [(frame, SILENT_DBFS) for frame in frames] if self._ear is None else self._ear.hear(frames, now)
         clean = self._clean.push(pcm)
         self.recording.append(b"".join(frame for frame, _ in heard) if self._records_cleaned else clean)
+        if len(heard) == 1:
+            return self.gate.push(*heard[0])
         return (event for frame, far_dbfs in heard for event in self.gate.push(frame, far_dbfs))
 
     @property

@@ -36,7 +36,7 @@ from duplex.messages import (
 )
 from duplex.metrics import Metrics, SessionMeter
 from duplex.outbox import Outbox
-from duplex.tasks import beside, task_group, wait_at_most
+from duplex.tasks import beside, task_group
 
 __all__ = ["DuplexSession", "SessionLimits"]
 
@@ -302,9 +302,14 @@ class DuplexSession:
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for `event`, at most so long, and take it back."""
-    if seconds == float("inf"):
+    """Wait for `event`, at most so long, and take it back.
+
+    No `asyncio.timeout`: most waits end with their time, and a cancellation each time costs what a piece of sound does.
+    """
+    alarm = None if seconds == float("inf") else asyncio.get_running_loop().call_later(max(0.0, seconds), event.set)
+    try:
         await event.wait()
-    else:
-        await wait_at_most(seconds, event)
+    finally:
+        if alarm is not None:
+            alarm.cancel()
     event.clear()

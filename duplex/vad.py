@@ -115,6 +115,8 @@ class VadGate:
         if voiced or (self.open and evidence.above_room_db > self._settings.release_db):
             self._last_voiced_end = self._frames * VAD_FRAME_SAMPLES
         verdicts = self._judge.push(evidence)
+        if not (voiced or verdicts or self.open):
+            return []
         speech = self._begin(confirmed=Verdict.CONFIRM in verdicts) if voiced or verdicts else []
         heard = [GateEvent(_MOMENTS[verdict], self._started_at) for verdict in verdicts]
         end = [self._release()] if self.open and self._has_ended() else self._pause()

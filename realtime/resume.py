@@ -46,7 +46,7 @@ class Replay:
     """How much of the newest response is not in it, and so has been played or soon will be."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Sent:
     number: int
     frame: Frame

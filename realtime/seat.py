@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from duplex.clock import Clock
 from duplex.errors import ClientError, ClientStalled, NoSession
-from duplex.messages import AppendAudio, Request, ServerMessage
+from duplex.messages import AppendAudio, ServerMessage
 from duplex.session import DuplexSession
 from duplex.tasks import beside, wait_at_most
 from realtime.dialects.base import Dialect, Frame
@@ -185,7 +185,10 @@ class Seat:
             session.refuse(error, dialect.event_id)
         else:
             for request in requests:
-                await _receive(session, request, dialect.event_id)
+                if isinstance(request, AppendAudio) and len(request.pcm) > _BITE_BYTES:
+                    await _receive_in_bites(session, request.pcm, dialect.event_id)
+                else:
+                    session.receive(request, dialect.event_id)
         finally:
             self._understood()
 
@@ -334,10 +337,7 @@ def _connected(socket: WebSocket) -> bool:
     return all(state is WebSocketState.CONNECTED for state in (socket.client_state, socket.application_state))
 
 
-async def _receive(session: DuplexSession, request: Request, event_id: str | None) -> None:
-    if not isinstance(request, AppendAudio) or len(request.pcm) <= _BITE_BYTES:
-        session.receive(request, event_id)
-        return
-    for at in range(0, len(request.pcm), _BITE_BYTES):
-        session.receive(AppendAudio(request.pcm[at : at + _BITE_BYTES]), event_id)
+async def _receive_in_bites(session: DuplexSession, pcm: bytes, event_id: str | None) -> None:
+    for at in range(0, len(pcm), _BITE_BYTES):
+        session.receive(AppendAudio(pcm[at : at + _BITE_BYTES]), event_id)
         await asyncio.sleep(0)

@@ -45,6 +45,7 @@ def trials_table(trials: Sequence[Trial]) -> Table:
     drawn = Table(*_COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (drawn.columns[0], *drawn.columns[2:-1]):
         column.justify = "right"
+    drawn.columns[1].no_wrap = True
     for trial in sorted(trials, key=lambda trial: trial.sessions):
         drawn.add_row(
             str(trial.sessions),

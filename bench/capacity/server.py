@@ -19,9 +19,12 @@ from bench.capacity.probe import Probe
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import default_detector
+from duplex.engine.base import EngineSession
+from duplex.engine.pool import Meanwhile
 from duplex.session import SessionLimits
 from realtime.access import Access
-from realtime.endpoint import EngineLease, RealtimeService, make_router
+from realtime.endpoint import RealtimeService, make_router
+from realtime.engines import EngineLease
 
 __all__ = ["bare_app", "main", "our_app"]
 
@@ -35,14 +38,17 @@ def our_app() -> FastAPI:
     """The product's own stack, with an engine for whoever comes."""
 
     @contextlib.asynccontextmanager
-    async def lease() -> AsyncIterator[EngineLease]:
+    async def lease(
+        _wish: EngineSession, _meanwhile: Meanwhile | None, *, first: bool = False
+    ) -> AsyncIterator[EngineLease]:
+        del first
         engine = SpeakingEngine()
         yield EngineLease(engine, "bench", stand_in=True)
         await engine.finish()
 
     service = RealtimeService(
         lease=lease,
-        access=Access((), ()),
+        access=Access(),
         defaults=ConversationSettings(),
         limits=SessionLimits(),
         make_detector=default_detector,

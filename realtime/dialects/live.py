@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-from duplex.audio import PcmFormat
+from duplex.audio import whole_samples
 from duplex.conversation_settings import ConversationSettings
 from duplex.errors import ClientStalled, InvalidAudio, InvalidEvent
 from duplex.g711 import G711_RATE_HZ, Law, compress, expand
@@ -126,7 +126,7 @@ class LiveDialect:
 
     def _append(self, sound: bytes) -> Request:
         pcm = sound if self._law is None else expand(sound, self._law)
-        PcmFormat(self._settings.input_rate_hz).samples(pcm)
+        whole_samples(pcm)
         # Muted, the model hears silence: its clock must go on.
         return AppendAudio(bytes(len(pcm)) if self._muted else pcm)
 

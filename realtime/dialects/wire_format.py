@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from duplex.audio import PcmFormat
+from duplex.audio import PcmFormat, whole_samples
 from duplex.errors import InvalidAudio, InvalidEvent
 from duplex.g711 import G711_RATE_HZ, Law, compress, expand
 from realtime.session_shape import AudioFormat
@@ -32,10 +32,7 @@ class WireFormat:
         """PCM of it. Raises `InvalidAudio` when a sample is cut in half."""
         if self.law is not None:
             return expand(sound, self.law)
-        try:
-            PcmFormat(self.rate_hz).samples(sound)
-        except InvalidAudio as error:
-            raise InvalidAudio(str(error), param=param) from None
+        whole_samples(sound, param)
         return sound
 
     def encode(self, pcm: bytes) -> bytes:
