@@ -39,9 +39,9 @@ def our_app() -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lease(
-        _wish: EngineSession, _meanwhile: Meanwhile | None, *, first: bool = False
+        wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
     ) -> AsyncIterator[EngineLease]:
-        del first
+        del wish, meanwhile, first
         engine = SpeakingEngine()
         yield EngineLease(engine, "bench", stand_in=True)
         await engine.finish()
