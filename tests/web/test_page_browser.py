@@ -3,9 +3,11 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from PIL import Image, ImageColor
 from playwright.async_api import Page, expect
 
 from tests.web.browser import launch, open_page, take_picture, tap
@@ -70,6 +72,34 @@ async def save(page: Page, button: str, path: Path) -> Path:
     return path
 
 
+async def keep_timeline(page: Page, folder: Path) -> None:
+    """Save a timeline that was paused during the second answer in both ways, and let it go on."""
+
+    async def saved(name: str) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads((await save(page, "Save as JSON", folder / name)).read_text())
+        return kept
+
+    frozen = await saved("frozen.json")
+    assert all(frozen["levels"][lane] for lane in ("microphone", "played"))
+    assert len(frozen["spans"]["speech"]) == 2
+    assert frozen["spans"]["sent"]
+    assert [mark["kind"] for mark in frozen["marks"] if mark["kind"] != "underrun"] == ["first", "break", "first"]
+
+    canvas = page.locator("#timeline")
+    with Image.open(await save(page, "Save as picture", folder / "timeline.png")) as picture:
+        assert (picture.format, list(picture.size)) == ("PNG", await canvas.evaluate("(it) => [it.width, it.height]"))
+        shown = {colour for _, colour in picture.convert("RGB").getcolors(picture.width * picture.height) or ()}
+    for lane in ("--user", "--answer"):
+        colour = await canvas.evaluate("(it, name) => getComputedStyle(it).getPropertyValue(name)", lane)
+        assert ImageColor.getrgb(colour) in shown
+
+    await page.get_by_role("button", name="Go on", exact=True).click()
+    moving = await saved("moving.json")
+    # What came after the pause was not lost by it.
+    assert moving["nowMs"] > frozen["nowMs"]
+    assert moving["levels"]["played"][-1]["atMs"] > frozen["nowMs"]
+
+
 async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_path: Path) -> None:
     microphone = write_microphone(
         tmp_path / "microphone.wav", silence(0.5), speech(4.5), silence(4), speech(2.5, pitch_hz=160), silence(1)
@@ -93,12 +123,16 @@ async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_
 
         await hear_answer(page)
         await take_picture(page, "page")
+        pause = page.locator("#timeline-pause")
+        await pause.click()
+        await expect(pause).to_have_attribute("aria-pressed", "true")
         await expect(page.locator("#log li.answer").last).to_have_attribute("data-status", "completed", timeout=20_000)
         await expect(page.locator("body")).to_have_attribute("data-phase", "listening", timeout=20_000)
         await expect(page.locator("#first-sound")).to_contain_text("ms")
         await expect(page.locator("#answer-stages")).to_contain_text("first sound made")
         assert (await phases(page))[-1] == "listening"
 
+        await keep_timeline(page, tmp_path)
         events = json.loads((await save(page, "Events (JSON)", tmp_path / "events.json")).read_text())
         seen = [entry["event"]["type"] for entry in events]
         assert seen[0] == "session.created"
