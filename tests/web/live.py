@@ -48,10 +48,10 @@ class RunningServer:
         for process in self.family():
             process.kill()
 
-    async def until_engine(self, state: str, number: int = 0) -> None:
-        """Wait until an engine is in a state; the server is asked again and again, as its page does."""
+    async def until_engine(self, *states: str, number: int = 0) -> None:
+        """Wait until an engine is in one of the states; the server is asked again and again, as its page does."""
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(_STARTS_WITHIN_S):
-            while (await client.get(f"{self.url}status")).json()["engines"][number]["state"] != state:  # noqa: ASYNC110
+            while (await client.get(f"{self.url}status")).json()["engines"][number]["state"] not in states:  # noqa: ASYNC110
                 # Another process: there is no event to wait for, only its answers.
                 await asyncio.sleep(0.05)
 
@@ -84,7 +84,8 @@ async def running_server(
             transport = httpx.AsyncHTTPTransport(retries=6)  # with a growing pause in between: half a minute in all
             async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
                 (await client.get(f"{server.url}status")).raise_for_status()
-            await server.until_engine("ready")
+            # A page that was there before may have taken it before anybody looked.
+            await server.until_engine("ready", "leased")
         except (httpx.HTTPError, TimeoutError):
             pytest.fail(f"the server did not come up:\n{await asyncio.to_thread(log.read_text)}")
         yield server
