@@ -72,6 +72,14 @@ async def save(page: Page, button: str, path: Path) -> Path:
     return path
 
 
+async def darken(page: Page) -> None:
+    """Let it be night for the page, and wait until the timeline is drawn anew."""
+    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    await page.wait_for_function(
+        "() => document.getElementById('timeline').getContext('2d').getImageData(1, 1, 1, 1).data[0] < 64"
+    )
+
+
 async def keep_timeline(page: Page, folder: Path) -> None:
     """Save a timeline that was paused during the second answer in both ways, and let it go on."""
 
@@ -132,6 +140,8 @@ async def test_talk_hear_the_answer_and_interrupt_it(server: RunningServer, tmp_
         await expect(page.locator("#answer-stages")).to_contain_text("first sound made")
         assert (await phases(page))[-1] == "listening"
 
+        await darken(page)
+        await take_picture(page, "inside-dark", whole=True)
         await keep_timeline(page, tmp_path)
         events = json.loads((await save(page, "Events (JSON)", tmp_path / "events.json")).read_text())
         seen = [entry["event"]["type"] for entry in events]
