@@ -265,8 +265,8 @@ async def test_ending_while_the_browser_still_asks_keeps_no_microphone(
                 const ask = mediaDevices.getUserMedia.bind(mediaDevices);
                 mediaDevices.getUserMedia = async (wish) => {
                     await new Promise((allow) => { window.allow = allow; });
-                    window.microphone = await ask(wish);
-                    return window.microphone;
+                    window.grantedStream = await ask(wish);
+                    return window.grantedStream;
                 };
             }"""
         )
@@ -275,7 +275,7 @@ async def test_ending_while_the_browser_still_asks_keeps_no_microphone(
         await page.get_by_role("button", name="End the conversation").click()
         await page.evaluate("window.allow()")
         await page.wait_for_function(
-            "() => window.microphone?.getTracks().every((track) => track.readyState === 'ended')"
+            "() => window.grantedStream?.getTracks().every((track) => track.readyState === 'ended')"
         )
         await phase_is(page, "off")
         await expect(page.get_by_role("alert")).to_be_hidden()
@@ -287,11 +287,11 @@ async def test_a_microphone_that_goes_away_ends_the_call(browser: Browser, serve
             """() => {
                 const { mediaDevices } = navigator;
                 const ask = mediaDevices.getUserMedia.bind(mediaDevices);
-                mediaDevices.getUserMedia = async (wish) => { return (window.microphone = await ask(wish)); };
+                mediaDevices.getUserMedia = async (wish) => { return (window.grantedStream = await ask(wish)); };
             }"""
         )
         socket = await talk(page, server)
-        await page.evaluate("window.microphone.getTracks()[0].dispatchEvent(new Event('ended'))")
+        await page.evaluate("window.grantedStream.getTracks()[0].dispatchEvent(new Event('ended'))")
         await expect(page.get_by_role("alert")).to_contain_text("The microphone went away")
         assert await socket.gone() == 1000
 
