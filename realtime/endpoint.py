@@ -183,6 +183,7 @@ class _Connection:
         if error is None:
             return False
         log.info("session %s turned away: %s", self._session_id, type(error).__name__)
+        self._service.metrics.refused("realtime", error)
         headers = {"Retry-After": str(math.ceil(error.retry_after_s or _ASK_AGAIN_S))}
         await self._socket.send_denial_response(JSONResponse(self._error_event(error), 503, headers))
         return True

@@ -246,6 +246,8 @@ def play(chosen: ConversationSettings, actions: tuple[str, ...] | list[str]) -> 
     return True
 
 
+# The longest takes half a minute alone, and shares its core with whatever else runs.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "chosen", SETTINGS, ids=["simplex", "no-interrupt", "duplex", "reset", "two-steps", "held", "held-duplex"]
 )

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
 
 from tests.realtime.server import peer
 from tests.web.live import RunningServer, running_server
@@ -58,8 +59,12 @@ async def test_a_call_and_its_break_are_in_the_figures(server: RunningServer) ->
             busy = await client.get("readyz")
             assert (busy.status_code, busy.json()["reason"]) == (503, "every engine is in a call")
             assert (await client.get("livez")).status_code == 200
-            async with peer(server.address, BINARY, additional_headers=KEY) as second:
+            own_page = {**KEY, "Origin": f"http://{server.address}"}
+            async with peer(server.address, BINARY + "&queue=0", additional_headers=own_page) as second:
                 assert await second.closed() == 1013
+            with pytest.raises(InvalidStatus):
+                async with peer(server.address, BINARY + "&queue=0", additional_headers=KEY):
+                    pass
             await ask(caller)
             await caller.wait(lambda: len(caller.sound) > 4800)
             running = await scrape(client)
@@ -77,7 +82,7 @@ async def test_a_call_and_its_break_are_in_the_figures(server: RunningServer) ->
 
         assert grown("sessions_total", dialect="openai") == 1
         assert grown("sessions_ended_total", reason="done") == 1
-        assert grown("refusals_total", interface="realtime", reason="EngineBusy") == 1
+        assert grown("refusals_total", interface="realtime", reason="EngineBusy") == 2
         assert grown("responses_total", dialect="openai", outcome="client_cancelled") == 1
         assert grown("break_flush_seconds_count") == 1
         assert grown("turn_stage_seconds_count", stage="speech_end_to_first_audio") == 1

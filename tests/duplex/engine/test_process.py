@@ -18,6 +18,7 @@ from duplex.engine.ports import free_port, require_free_port
 from duplex.engine.process import EngineProcess, OutputTail, ProcessLimits
 from duplex.engine.spec import EngineCommand
 from duplex.errors import EngineStartFailed
+from duplex.log import ENGINE_OUTPUT
 from tests.duplex.engine.children import (
     DEAF_TO_SIGTERM,
     EXITS_WHILE_LOADING,
@@ -172,7 +173,7 @@ async def test_a_program_that_cannot_run(client: httpx.AsyncClient, tmp_path: Pa
 async def test_output_is_logged_at_debug_only(
     client: httpx.AsyncClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger=ENGINE_OUTPUT):
         async with Child(HEALTHY, client, tmp_path).process as process:
             await process.wait_ready()
     assert {record.levelno for record in caplog.records if "listening" in record.getMessage()} == {logging.DEBUG}
