@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from duplex.conversation_settings import ConversationSettings
-from duplex.errors import ClientError, InvalidEvent, NotAuthorised
+from duplex.errors import ClientError
 from realtime.access import Access
 from realtime.client_secrets import ClientSecrets, parse_wish
 from realtime.dialects.session_object import SessionObject
+from realtime.json_routes import read_body, refusal
 from realtime.options import DEFAULT_MODEL
 
 __all__ = ["make_secrets_router"]
@@ -29,27 +30,11 @@ def make_secrets_router(access: Access, client_secrets: ClientSecrets, defaults:
     async def make(request: Request) -> JSONResponse:
         try:
             real_keys.check(request.headers)
-            wish = parse_wish(await _body(request))
+            wish = parse_wish(await read_body(request, _LARGEST_BODY))
             session = SessionObject.begin("", DEFAULT_MODEL, defaults).updated(wish.session)
         except ClientError as error:
-            status = 400 if isinstance(error, InvalidEvent) else 401 if isinstance(error, NotAuthorised) else 403
-            fault = {
-                "type": "invalid_request_error",
-                "code": error.code,
-                "message": str(error),
-                "param": error.param,
-            }
-            return JSONResponse({"error": fault}, status)
+            return refusal(error)
         value, ends = client_secrets.make(wish.expires_after.seconds, real_keys.owner(request.headers), wish.session)
         return JSONResponse({"value": value, "expires_at": ends, "session": session.shown})
 
     return router
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LARGEST_BODY:
-            raise InvalidEvent(f"The body is over {_LARGEST_BODY} bytes.")
-    return body

@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from duplex.errors import ClientError, InvalidAudio, InvalidEvent, NotAuthorised
+from duplex.errors import ClientError
 from realtime.access import Access
+from realtime.json_routes import read_body, refusal
 from realtime.voices import Voices, check_voice
 
 __all__ = ["make_voices_router"]
@@ -20,21 +21,9 @@ def make_voices_router(access: Access, voices: Voices) -> APIRouter:
     async def leave(request: Request) -> JSONResponse:
         try:
             access.check(request.headers)
-            wav, seconds = check_voice(await _body(request))
+            wav, seconds = check_voice(await read_body(request, _LARGEST_BODY, param="body"))
         except ClientError as error:
-            wrong = isinstance(error, InvalidEvent | InvalidAudio)
-            status = 400 if wrong else 401 if isinstance(error, NotAuthorised) else 403
-            fault = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
-            return JSONResponse({"error": fault}, status)
+            return refusal(error)
         return JSONResponse({"id": voices.keep(wav), "seconds": round(seconds, 2)})
 
     return router
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LARGEST_BODY:
-            raise InvalidEvent(f"The body is over {_LARGEST_BODY} bytes.", param="body")
-    return body

@@ -28,6 +28,8 @@ async def test_a_page_gets_in_with_a_short_lived_key_and_not_with_another(tmp_pa
             assert (await client.post(PATH, headers=real, content=bytes(70_000))).status_code == 400
             wrong = await client.post(PATH, headers=real, json={"session": {"instructions": 1}})
             assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "session.instructions")
+            rate = {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 1}}}}
+            assert (await client.post(PATH, headers=real, json={"session": rate})).status_code == 400
         async with peer(server.address, subprotocols=["realtime", f"openai-insecure-api-key.{value}"]) as page:
             created = await page.until("session.created")
             heard = created["session"]["audio"]["input"]
