@@ -18,7 +18,7 @@ from bench.barge_in import ANSWER_S, BargeIns, barge_ins
 from bench.barge_in import rows as barge_in_rows
 from bench.cost import EMPTY_ROW, Cost, idle_cost, talking_cost
 from bench.cost import rows as cost_rows
-from bench.errors import BenchError, cause
+from bench.errors import run_measurement
 from bench.figures import Goal, Row, percentile
 from bench.hand_off import hand_offs
 from bench.hand_off import rows as hand_off_rows
@@ -249,14 +249,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # In a pipe there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     load_before = os.getloadavg()
-    try:
-        rows, notes = asyncio.run(_Bench(plan, console).run(options.only))
-    except (BenchError, ExceptionGroup) as error:
-        found = cause(error)
-        if found is None:
-            raise
-        console.print(f"No result: {found}", markup=False, highlight=False, soft_wrap=True)
+    found = run_measurement(_Bench(plan, console).run(options.only), console)
+    if found is None:
         return _NO_RESULT
+    rows, notes = found
     if plan is QUICK:
         barge_ins, chunks = len(plan.calls) * plan.barge_ins, WAVS_A_TURN * plan.http_turns
         notes.append(

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bench.caller import calling
 from bench.encoding import DELTA_MS, DIALECTS, encoding_us
-from bench.errors import BenchError, cause
+from bench.errors import BenchError, run_measurement
 from bench.figures import Goal, Row, percentile
 from bench.microphone import Microphone
 from bench.report import machine, show, write_results
@@ -130,13 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     quick = os.environ.get("QUICK", "0") not in {"", "0"}
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     load_before = os.getloadavg()
-    try:
-        heard_ms = asyncio.run(_measure(_QUICK_CALLS if quick else _CALLS))
-    except (BenchError, ExceptionGroup) as error:
-        found = cause(error)
-        if found is None:
-            raise
-        console.print(f"No result: {found}", markup=False, highlight=False, soft_wrap=True)
+    heard_ms = run_measurement(_measure(_QUICK_CALLS if quick else _CALLS), console)
+    if heard_ms is None:
         return _NO_RESULT
     measured = list(rows(heard_ms, {name: encoding_us(name, _DELTAS) for name in DIALECTS}))
     load = {"before": load_before, "after": os.getloadavg()}

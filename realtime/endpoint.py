@@ -56,7 +56,7 @@ from realtime.resume import parse_resume
 from realtime.seat import Arrival, Owner, Seat, Seats
 from realtime.voices import Voices
 
-__all__ = ["CLOSE_CODES", "REFUSAL", "EngineLease", "RealtimeService", "make_router"]
+__all__ = ["CLOSE_CODES", "REFUSAL", "RealtimeService", "make_router"]
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +168,8 @@ class _Connection:
 
         Pages cannot read such an answer, and the demo's clients expect an event: both are accepted first.
         """
-        if "origin" in self._socket.headers or self._protocol is Protocol.MINICPMO or self._service.refusal is None:
-            return False
-        if REFUSAL in self._socket.scope:
+        accepted_first = "origin" in self._socket.headers or self._protocol is Protocol.MINICPMO
+        if accepted_first or REFUSAL in self._socket.scope or self._service.refusal is None:
             return False
         try:
             options, owner = self._admitted()

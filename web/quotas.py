@@ -56,12 +56,12 @@ class _Bucket:
         self._level = float(per_minute)
         self._at = now
 
-    def wait_s(self, amount: float, now: float) -> float:
-        """How long until `amount` is there; 0 when it is. At most a minute's worth can be."""
+    def wait_s(self, now: float) -> float:
+        """How long until something can be taken: 0 when it can be now, else a second or more."""
         self._fill(now)
-        missing = min(amount, self._per_minute) - self._level
+        missing = 1 - self._level
         # What was filled up piece by piece may lack the last bit of a number.
-        return missing / self._per_minute * _MINUTE_S if missing > _HARDLY_ANYTHING else 0.0
+        return max(1.0, missing / self._per_minute * _MINUTE_S) if missing > _HARDLY_ANYTHING else 0.0
 
     def take(self, amount: float, now: float) -> None:
         """Take it, even if that leaves a debt."""
@@ -106,9 +106,8 @@ class Quotas:
         if not limit:
             return
         bucket = self._row(owner, now).connects
-        wait_s = bucket.wait_s(1, now)
+        wait_s = bucket.wait_s(now)
         if wait_s:
-            wait_s = max(1.0, wait_s)
             raise TooManyRequests(
                 f"More than {limit} connections within a minute {self._what}. Try again in {wait_s:.0f} s.",
                 retry_after_s=wait_s,
@@ -135,9 +134,8 @@ class Quotas:
         if not limit:
             return
         bucket = self._row(owner, now).bytes
-        wait_s = bucket.wait_s(1, now)
+        wait_s = bucket.wait_s(now)
         if wait_s:
-            wait_s = max(1.0, wait_s)
             raise TooManyRequests(
                 f"More than {limit // 2**20} MiB within a minute {self._what}. Send less, from {wait_s:.0f} s on.",
                 retry_after_s=wait_s,

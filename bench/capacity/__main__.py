@@ -4,7 +4,6 @@ With `QUICK=1` in the environment two sizes and two seconds of each.
 """
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from bench.capacity.results import HANDLING_MS, capacity_rows, limit_of, trials_table
 from bench.capacity.trial import Trial, run_trial
-from bench.errors import BenchError, cause
+from bench.errors import run_measurement
 from bench.report import machine, show, write_results
 
 __all__ = ["FULL", "QUICK", "Plan", "main", "measure"]
@@ -86,13 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print(f"measuring: {what}", style="dim", highlight=False)
 
     load_before = os.getloadavg()
-    try:
-        trials = asyncio.run(measure(plan, tell))
-    except (BenchError, ExceptionGroup) as error:
-        found = cause(error)
-        if found is None:
-            raise
-        console.print(f"No result: {found}", markup=False, highlight=False, soft_wrap=True)
+    trials = run_measurement(measure(plan, tell), console)
+    if trials is None:
         return _NO_RESULT
     ours, floor = ([trial for trial in trials if trial.what == what] for what in (_OURS, _FLOOR))
     rows = list(capacity_rows(ours, floor))

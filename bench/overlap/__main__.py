@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.errors import BenchError, cause
+from bench.errors import BenchError, run_measurement
 from bench.overlap.detectors import DETECTOR_COLUMNS, compare
 from bench.overlap.figures import COLUMNS, cells, promises
 from bench.overlap.home import Echo
@@ -168,13 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.detectors:
         _compare(console)
         return 0
-    try:
-        calls = asyncio.run(_run(flags, options.data, options.only, console))
-    except (BenchError, ExceptionGroup) as error:
-        found = cause(error)
-        if found is None:
-            raise
-        console.print(f"No result: {found}", markup=False, highlight=False, soft_wrap=True)
+    calls = run_measurement(_run(flags, options.data, options.only, console), console)
+    if calls is None:
         return _NO_RESULT
     _write(options.out, calls)
     kept = _show(console, calls)

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
-__all__ = ["find_chromium", "launch", "open_page", "take_picture", "tap"]
+__all__ = ["find_chromium", "launch", "open_page", "phase_is", "take_picture", "tap"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MACOS_APPLICATIONS = (
@@ -103,6 +103,11 @@ async def open_page(
 def _is_our_error(text: str) -> bool:
     # A refused connection is also logged as an error, and is what some tests are about.
     return "Content Security Policy" in text or "Uncaught" in text
+
+
+async def phase_is(page: Page, phase: str) -> None:
+    """Wait until the page says that it is in `phase`."""
+    await expect(page.locator("body")).to_have_attribute("data-phase", phase)
 
 
 async def tap(page: Page) -> None:

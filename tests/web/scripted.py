@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from playwright.async_api import Page
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-__all__ = ["PAGE_POLICY", "ScriptedServer", "ScriptedSocket", "scripted_server", "tone"]
+from tests.web.browser import phase_is
+
+__all__ = ["PAGE_POLICY", "ScriptedServer", "ScriptedSocket", "scripted_server", "talk", "tone"]
 
 STATIC = Path(__file__).parents[2] / "web" / "static"
 PAGE_POLICY = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self'"
@@ -194,3 +197,12 @@ async def scripted_server() -> AsyncIterator[ScriptedServer]:
 
 def _select_subprotocol(_connection: ServerConnection, offered: Any) -> Any:
     return "realtime" if "realtime" in offered else None
+
+
+async def talk(page: Page, server: ScriptedServer) -> ScriptedSocket:
+    """Press the button and lease the page an engine."""
+    await page.get_by_role("button", name="Start talking").click()
+    socket = await server.arrival()
+    await socket.welcome()
+    await phase_is(page, "listening")
+    return socket

@@ -11,8 +11,8 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
-from tests.web.browser import launch, open_page, take_picture, tap
-from tests.web.scripted import ScriptedServer, ScriptedSocket, scripted_server, tone
+from tests.web.browser import launch, open_page, phase_is, take_picture, tap
+from tests.web.scripted import ScriptedServer, ScriptedSocket, scripted_server, talk, tone
 from tests.web.speech import speech, write_microphone
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -29,18 +29,6 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
     microphone = write_microphone(tmp_path_factory.mktemp("audio") / "microphone.wav", speech(30))
     async with launch(microphone) as browser:
         yield browser
-
-
-async def phase_is(page: Page, phase: str) -> None:
-    await expect(page.locator("body")).to_have_attribute("data-phase", phase)
-
-
-async def talk(page: Page, server: ScriptedServer) -> ScriptedSocket:
-    await page.get_by_role("button", name="Start talking").click()
-    socket = await server.arrival()
-    await socket.welcome()
-    await phase_is(page, "listening")
-    return socket
 
 
 async def begin_answer(socket: ScriptedSocket, text: str = "Once upon a time there was") -> None:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
-from tests.web.browser import INSECURE_HOST, launch, open_page, tap
-from tests.web.scripted import ScriptedServer, ScriptedSocket, scripted_server, tone
+from tests.web.browser import INSECURE_HOST, launch, open_page, phase_is, tap
+from tests.web.scripted import ScriptedServer, ScriptedSocket, scripted_server, talk, tone
 from tests.web.speech import speech, write_microphone
 
 # One browser for all: starting it takes longer than most of these tests.
@@ -26,19 +26,6 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
     microphone = write_microphone(tmp_path_factory.mktemp("audio") / "microphone.wav", speech(30))
     async with launch(microphone) as browser:
         yield browser
-
-
-async def phase_is(page: Page, phase: str) -> None:
-    await expect(page.locator("body")).to_have_attribute("data-phase", phase)
-
-
-async def talk(page: Page, server: ScriptedServer) -> ScriptedSocket:
-    """Press the button and lease the page an engine."""
-    await page.get_by_role("button", name="Start talking").click()
-    socket = await server.arrival()
-    await socket.welcome()
-    await phase_is(page, "listening")
-    return socket
 
 
 async def answer(socket: ScriptedSocket, response_id: str, *, seconds: float) -> None:

@@ -4,11 +4,6 @@ export function milliseconds(value) {
   return value < 9999.5 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
-/** @param {number} bytes @returns {string} such as `1.4 MB` */
-export function megabytes(bytes) {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
 /** A name for a file of this moment, such as `omni-duplex-2026-11-25-14-03-09.wav`. @param {Date} at */
 export function fileName(at, ending) {
   const stamp = new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19).replace(/[T:]/g, "-");

@@ -1,6 +1,6 @@
 /** Lanes of a timeline from top to bottom. Two show levels over time, three show stretches. */
-export const LEVEL_LANES = Object.freeze(["microphone", "played"]);
-export const SPAN_LANES = Object.freeze(["speech", "sent", "held"]);
+const LEVEL_LANES = Object.freeze(["microphone", "played"]);
+const SPAN_LANES = Object.freeze(["speech", "sent", "held"]);
 
 // Long enough to scroll back to what just happened; levels come fifty times a second.
 const KEPT_MS = 120000;

@@ -7,7 +7,7 @@ import { Logbook } from "../../../web/static/logbook.js";
 import { MicrophoneClock } from "../../../web/static/microphone-clock.js";
 import { NetworkMeter } from "../../../web/static/network-meter.js";
 import { cellOf, fitted, picturePlan } from "../../../web/static/picture-plan.js";
-import { fileName, megabytes, milliseconds } from "../../../web/static/text.js";
+import { fileName, milliseconds } from "../../../web/static/text.js";
 import { voiceFrom } from "../../../web/static/voice-file.js";
 
 test("a cushion grows to its bounds and comes back", () => {
@@ -83,7 +83,6 @@ test("a voice is three seconds of sound at least and thirty at most", () => {
 
 test("numbers are written for readers", () => {
   assert.deepEqual([null, 0, 131.6, 9999, 12345].map(milliseconds), ["–", "0 ms", "132 ms", "9999 ms", "12.3 s"]);
-  assert.equal(megabytes(1_440_000), "1.4 MB");
   assert.match(fileName(new Date(), "wav"), /^omni-duplex-\d{4}(-\d\d){5}\.wav$/);
 });
 
