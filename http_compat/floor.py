@@ -19,10 +19,11 @@ OnWav = Callable[[EngineAudio, float], None]
 class Floor:
     """The streams of one session and the turn of its model."""
 
-    def __init__(self, mode: Mode, on_wav: OnWav | None = None) -> None:
+    def __init__(self, mode: Mode, on_wav: OnWav | None = None, narration: Narration | None = None) -> None:
+        """`narration`: of the session, when it has begun on another engine."""
         self._mode = mode
         self._on_wav = on_wav if mode is Mode.DUPLEX else None
-        self._narration = Narration()
+        self._narration = narration or Narration()
         self.reply: Reply | None = None
         """The newest stream; it may be over."""
         self.turn_is_open = False

@@ -81,9 +81,10 @@ class Reply:
         self.is_over = True
 
     def fail(self, reason: str) -> None:
-        """Say why the answer cannot go on, and end."""
+        """Say the words that no sound was found for, why the answer cannot go on, and end."""
         if self.is_over:
             return
+        self.say_rest()
         self._put(error_event(reason))
         self._end(listens=False)
 

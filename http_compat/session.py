@@ -10,28 +10,30 @@ A request never talks to the engine itself.
 """
 
 import asyncio
-import secrets
 from collections.abc import Mapping
 from typing import assert_never
 
 from duplex.clock import Clock
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Engine, EngineAudio, EngineIdle, EngineListen, EngineText, Mode
-from duplex.errors import InvalidEvent, NoSession, OmniDuplexError
+from duplex.errors import EngineError, InvalidEvent, NoSession, OmniDuplexError
 from duplex.metrics import Metrics, SessionMeter
 from duplex.tasks import beside, wait_at_most
 from http_compat.choice import SessionChoice
 from http_compat.ears import Ears
 from http_compat.floor import Floor, OnWav
+from http_compat.identity import SessionIdentity
 from http_compat.line import Errand, Line, Place
 from http_compat.reply import Reply
 from http_compat.rhythm import CallerRhythm
-from http_compat.session_limits import SessionLimits, SessionNumbers
+from http_compat.session_limits import SessionLimits
 from http_compat.work import Answer, Hear, Heard, Upload
 
 __all__ = ["HttpSession", "Work"]
 
 Work = Hear | Answer
+
+_ASK_AGAIN = "The session goes on with another engine, which remembers nothing of it: say it again in a few seconds."
 
 
 class HttpSession:
@@ -47,9 +49,13 @@ class HttpSession:
         limits: SessionLimits | None = None,
         on_wav: OnWav | None = None,
         meter: SessionMeter | None = None,
+        identity: SessionIdentity | None = None,
     ) -> None:
+        """`identity`: of the session that lost its engine and goes on here."""
+        self.identity = identity or SessionIdentity()
         self._meter = meter or Metrics().meter("http")
-        self.id = secrets.token_hex(4)
+        self.id = self.identity.id
+        self.numbers = self.identity.numbers
         self.choice = choice
         self._engine = engine
         self._clock = clock
@@ -57,7 +63,7 @@ class HttpSession:
         self._limits = limits or SessionLimits()
         self._line: Line[Work] = Line(self._limits.waiting_requests)
         self._ears = Ears(engine, choice, clock)
-        self._floor = Floor(choice.mode, on_wav)
+        self._floor = Floor(choice.mode, on_wav, self.identity.narration)
         self._rhythm = CallerRhythm()
         self._thinks = False
         self._silent_steps = 0
@@ -71,21 +77,19 @@ class HttpSession:
         self._calm.set()
         self._over = asyncio.Event()
         self._farewell: str | None = None
+        self._reason: OmniDuplexError = NoSession("The session has ended.")
         self._active_s = clock.now()
-        self.numbers = SessionNumbers()
-        self.is_stopped = False
-        """Whether its caller said that the call is over, and nothing came since."""
 
     # --- what requests ask for
 
     def join(self, errand: Errand) -> Place[Work]:
         """A place in the line, taken before the body is read.
 
-        Raises `EngineBusy` when the line is full, `NoSession` at the end of the session.
+        Raises `EngineBusy` when the line is full, and `NoSession` or what the engine failed with at the session's end.
         """
         self._check()
         self._rhythm.receive(is_busy=bool(self._line) or self._floor.is_taken)
-        self.is_stopped = False
+        self.identity.is_stopped = False
         self._active_s = self._clock.now()
         return self._line.join(errand)
 
@@ -113,6 +117,8 @@ class HttpSession:
 
         Returns whether there was anything to end.
         """
+        if self._over.is_set():
+            return False
         asked = [place for place in self._line if place.errand is Errand.GENERATE]
         for place in asked:
             place.is_broken = True
@@ -130,7 +136,7 @@ class HttpSession:
     def stop(self) -> bool:
         """The caller says that its call is over; it may go on nevertheless. Returns whether anything was ended."""
         was_heard = self.break_off()
-        self.is_stopped = True
+        self.identity.is_stopped = True
         return was_heard
 
     def abandon(self, reply: Reply) -> None:
@@ -177,29 +183,30 @@ class HttpSession:
     # --- its life
 
     async def run(self) -> None:
-        """Converse until `end`. Raises `EngineError` when the engine failed; the streams have been told."""
+        """Converse until `end`. Raises `EngineError` when the engine failed; who waited for it has been told."""
         try:
             async with beside(worker=self._work(), listener=self._listen(), breaker=self._pass_on_breaks()):
                 await self._over.wait()
-        except OmniDuplexError as error:
-            self._farewell = str(error)
-            self._dismiss(error)
+        except EngineError as error:
+            self._reason = type(error)(f"{error} {_ASK_AGAIN}")
+            self._farewell = str(self._reason)
             raise
         finally:
-            self._dismiss(NoSession("The session has ended."))
+            self._dismiss()
 
-    def _dismiss(self, reason: OmniDuplexError) -> None:
+    def _dismiss(self) -> None:
         self._over.set()
-        self._meter.dropped(pictures=self._ears.pictures_dropped - self.numbers.pictures_dropped)
-        self.numbers.pictures_dropped = self._ears.pictures_dropped
+        self._meter.dropped(pictures=self._ears.pictures_dropped)
+        self.numbers.pictures_dropped += self._ears.pictures_dropped
         if self._floor.reply is not None:
             self._leave(self._floor.reply)
+        self.identity.narration.rest()
         for place in self._line:
             match place.known:
                 case Answer(reply):
                     self._leave(reply)
                 case Hear() as hear:
-                    hear.refuse(reason)
+                    hear.refuse(self._reason)
 
     def _leave(self, reply: Reply) -> None:
         if self._farewell is None:
@@ -209,7 +216,7 @@ class HttpSession:
 
     def _check(self) -> None:
         if self._over.is_set():
-            raise NoSession("The session has ended.")
+            raise self._reason
 
     # --- the worker
 
@@ -239,9 +246,6 @@ class HttpSession:
         except InvalidEvent as error:
             # The caller's fault: it is told, and the session goes on.
             hear.refuse(error)
-        except OmniDuplexError as error:
-            hear.refuse(error)
-            raise
         else:
             hear.succeed(heard)
         reply = self._floor.reply

@@ -1,8 +1,8 @@
-"""How long and how much one HTTP session may wait for, and what is counted in it."""
+"""How long and how much one HTTP session may wait for."""
 
 from dataclasses import dataclass
 
-__all__ = ["SessionLimits", "SessionNumbers"]
+__all__ = ["SessionLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,3 @@ class SessionLimits:
     """How many seconds of silence in a row the model may speak into while its caller waits for the end."""
     keep_open_idle_s: float = 30.0
     """After so long without sound, a stream that is kept open ends."""
-
-
-@dataclass(slots=True)
-class SessionNumbers:
-    """What is logged when a session ends."""
-
-    answers: int = 0
-    breaks: int = 0
-    pictures_dropped: int = 0

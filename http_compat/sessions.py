@@ -8,18 +8,20 @@ passed over: the LiveKit-backed backend sends those of its rooms.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from duplex.clock import Clock
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Engine, EngineSession, Mode
-from duplex.errors import CapacityError, EngineBusy, NoSession, OmniDuplexError
-from duplex.metrics import Metrics
-from duplex.tasks import task_group
+from duplex.engine.succession import Lend, SessionEngines
+from duplex.errors import CapacityError, EngineBusy, EngineError, EngineNotReady, NoSession, OmniDuplexError
+from duplex.metrics import Metrics, SessionMeter
+from duplex.tasks import beside, task_group
 from http_compat.choice import SessionChoice
 from http_compat.floor import OnWav
+from http_compat.identity import SessionIdentity
 from http_compat.policy import SessionPolicy
 from http_compat.session import HttpSession
 from http_compat.session_limits import SessionLimits
@@ -63,17 +65,32 @@ class Opened:
 
 @dataclass(slots=True)
 class _Held:
-    """A session, the task it runs in, and the connections its requests came on."""
+    """A session for as long as its caller has it, on one engine after another, and the connections its requests came
+    on."""
 
     session: HttpSession
     host: str
+    is_lost: bool = False
+    """Its engine has failed, and it waits for another one."""
     is_replaced: bool = False
+    unwanted: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     peers: deque[Peer] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_PEERS))
 
     def note(self, peer: Peer) -> None:
         if peer not in self.peers:
             self.peers.append(peer)
+
+    def end(self, farewell: str | None = None) -> None:
+        self.session.end(farewell)
+        self.unwanted.set()
+
+    def queue_fill(self) -> Mapping[str, float]:
+        return self.session.queue_fill()
+
+    async def until_unwanted(self) -> None:
+        await self.unwanted.wait()
+        raise NoSession("The session has ended.")
 
 
 class HttpSessions:
@@ -82,7 +99,7 @@ class HttpSessions:
     def __init__(
         self,
         *,
-        lease: Callable[[EngineSession], AbstractAsyncContextManager[Engine]],
+        lend: Lend,
         can_lease: Callable[[], bool],
         refusal: Callable[[], CapacityError | None],
         clock: Clock,
@@ -91,12 +108,11 @@ class HttpSessions:
         on_end: Callable[[bool], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """`lease` gives an engine for such a conversation or raises `CapacityError`, `can_lease` says whether it would
-        at once, `refusal` why no engine works at all. `on_end` is called when a session has ended, with whether another
-        one took its place."""
+        """`can_lease` says whether `lend` would give an engine at once, `refusal` why no engine works at all.
+        `on_end` is called when a session has ended, with whether another one took its place."""
         self.rules = rules
         self.metrics = metrics or Metrics()
-        self._lease = lease
+        self._lend = lend
         self._can_lease = can_lease
         self._refusal = refusal
         self._clock = clock
@@ -126,7 +142,7 @@ class HttpSessions:
     def end_all(self) -> None:
         """The server shuts down: every stream is told so."""
         for held in self._held.values():
-            held.session.end("The server is shutting down.")
+            held.end("The server is shutting down.")
 
     def current(self) -> HttpSession | None:
         """The newest session, whoever has it."""
@@ -163,17 +179,20 @@ class HttpSessions:
                 return
             # Whoever calls by another way never ends a call that runs.
             policy = SessionPolicy.REJECT if self.rules.policy is SessionPolicy.REJECT else SessionPolicy.IDLE
-            for held in list(self._held.values()):
+            for held in self._with_engine():
                 if must_wait_s(policy, self._facts(held, None)) is None:
                     await self._end(held, _TAKEN_OVER)
                     return
 
     def find(self, peer: Peer, session_id: str | None = None) -> HttpSession:
-        """The session a request belongs to. Raises `NoSession`, `CapacityError` when no engine works."""
+        """The session a request belongs to. Raises `NoSession`, `CapacityError` when no engine works, or not yet for
+        this session."""
         held = self._find(peer, session_id)
         if held is None:
             raise self._refusal() or NoSession("未找到活跃会话，请先调用 /omni/init_sys_prompt 初始化会话")
         held.note(peer)
+        if held.is_lost:
+            raise self._refusal() or EngineNotReady("The engine of this session failed, and another one is waited for.")
         return held.session
 
     def find_any(self, peer: Peer, session_id: str | None = None) -> HttpSession | None:
@@ -185,8 +204,9 @@ class HttpSessions:
 
     def close(self, session: HttpSession) -> None:
         """End a session at its caller's wish: its streams end with a break."""
-        session.end()
-        self._held.pop(session.id, None)
+        held = self._held.pop(session.id, None)
+        if held is not None:
+            held.end()
 
     def _find(self, peer: Peer, session_id: str | None) -> _Held | None:
         if session_id in self._held:
@@ -199,12 +219,12 @@ class HttpSessions:
         """The session that has to end for a new one: the caller's own, by its connection, or one whose call does not
         run any more. Raises `EngineBusy` when no engine is free and none of them may end."""
         mine = next((held for held in reversed(self._held.values()) if peer in held.peers), None)
-        if mine is not None and peer[1]:
+        if mine is not None and peer[1] and (self._can_lease() or not mine.is_lost):
             return mine
         if self._can_lease():
             return None
         waits = []
-        for held in self._held.values():
+        for held in self._with_engine():
             wait_s = must_wait_s(self.rules.policy, self._facts(held, peer))
             if wait_s is None:
                 return held
@@ -217,10 +237,14 @@ class HttpSessions:
             )
         return None
 
+    def _with_engine(self) -> list[_Held]:
+        """Those whose end would set an engine free."""
+        return [held for held in self._held.values() if not held.is_lost]
+
     def _facts(self, held: _Held, peer: Peer | None) -> CallFacts:
         return CallFacts(
             is_same_host=peer is not None and peer[0] == held.host,
-            is_stopped=held.session.is_stopped,
+            is_stopped=held.session.identity.is_stopped,
             has_a_beat=held.session.has_a_beat,
             rests=held.session.rests,
             idle_s=held.session.idle_s(),
@@ -236,66 +260,97 @@ class HttpSessions:
         return await started
 
     async def _live(self, choice: SessionChoice, peer: Peer, started: asyncio.Future[HttpSession]) -> None:
-        """One session from its lease to its end."""
+        """One session from its first lease to its end."""
         held: _Held | None = None
+        engines = SessionEngines(self._lend, EngineSession(choice.mode, vision=choice.vision, voice=choice.voice))
         try:
-            wish = EngineSession(choice.mode, vision=choice.vision, voice=choice.voice)
-            async with self._lease(wish) as engine:
+            async with engines.leased(None) as leased:
                 meter = self.metrics.meter("http")
-                await engine.begin(wish)
-                session = HttpSession(
-                    engine,
-                    choice,
-                    clock=self._clock,
-                    after_break=self.rules.after_break,
-                    limits=self.rules.limits,
-                    on_wav=self._on_wav,
-                    meter=meter,
-                )
-                held = _Held(session, peer[0])
+                await leased.engine.begin(engines.wish)
+                held = _Held(self._make_session(leased.engine, choice, meter), peer[0])
                 held.note(peer)
-                self._held[session.id] = held
-                _resolve(started, session)
-                with meter.counting(self._clock.now, session.queue_fill):
-                    await self._converse(session)
+                self._held[held.session.id] = held
+                _resolve(started, held.session)
+                with meter.counting(self._clock.now, held.queue_fill):
+                    await self._converse(held, engines, meter)
         except OmniDuplexError as error:
-            if started.done():
+            if held is None:
+                _refuse(started, error)
+            elif not held.unwanted.is_set():
                 log.warning("http session lost: %s", error)
-            else:
-                started.set_exception(error)
         finally:
             if not started.done():
                 started.cancel()
             if held is not None:
-                self._held.pop(held.session.id, None)
                 held.ended.set()
                 if self._on_end is not None:
                     self._on_end(held.is_replaced)
 
-    async def _converse(self, session: HttpSession) -> None:
+    def _make_session(
+        self, engine: Engine, choice: SessionChoice, meter: SessionMeter, identity: SessionIdentity | None = None
+    ) -> HttpSession:
+        return HttpSession(
+            engine,
+            choice,
+            clock=self._clock,
+            after_break=self.rules.after_break,
+            limits=self.rules.limits,
+            on_wav=self._on_wav,
+            meter=meter,
+            identity=identity,
+        )
+
+    async def _converse(self, held: _Held, engines: SessionEngines, meter: SessionMeter) -> None:
         began_s = self._clock.now()
+        session = held.session
         log.info("http session %s starts: %s", session.id, session.choice.mode)
         try:
-            await session.run()
+            while (failure := await _run(held)) is not None:
+                engine = await _replaced(held, engines, failure)
+                held.session = self._make_session(engine, session.choice, meter, held.session.identity)
+                held.is_lost = False
         finally:
             # Nobody may find it while its engine is drained, which can take long.
             self._held.pop(session.id, None)
             log.info(
-                "http session %s ends after %.1f s: %d answers, %d breaks, %d pictures dropped",
+                "http session %s ends after %.1f s: %d answers, %d breaks, %d pictures dropped, %d engines lost",
                 session.id,
                 self._clock.now() - began_s,
                 session.numbers.answers,
                 session.numbers.breaks,
                 session.numbers.pictures_dropped,
+                session.numbers.engines_lost,
             )
 
     async def _end(self, held: _Held, farewell: str | None) -> None:
         """End a session and wait until its engine is free again."""
         held.is_replaced = True
-        held.session.end(farewell)
+        held.end(farewell)
         await held.ended.wait()
 
 
 def _resolve(started: asyncio.Future[HttpSession], session: HttpSession) -> None:
     if not started.done():
         started.set_result(session)
+
+
+def _refuse(started: asyncio.Future[HttpSession], error: OmniDuplexError) -> None:
+    if not started.done():
+        started.set_exception(error)
+
+
+async def _run(held: _Held) -> EngineError | None:
+    """Converse on one engine. Returns what it failed with when its session is to go on with another."""
+    try:
+        await held.session.run()
+    except EngineError as error:
+        held.is_lost = not held.unwanted.is_set()
+        return error if held.is_lost else None
+    return None
+
+
+async def _replaced(held: _Held, engines: SessionEngines, failure: EngineError) -> Engine:
+    """Another engine. Raises `NoSession` when the session has ended meanwhile, else as `SessionEngines.replace`."""
+    held.session.numbers.engines_lost += 1
+    async with beside(unwanted=held.until_unwanted()):
+        return await engines.replace(failure)

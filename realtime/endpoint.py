@@ -18,6 +18,7 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import DetectorMaker
 from duplex.echo_canceller import EchoCanceller
 from duplex.engine.base import EngineSession, Mode
+from duplex.engine.succession import EngineLease, Lend, SessionEngines
 from duplex.errors import (
     CapacityError,
     ClientError,
@@ -47,7 +48,6 @@ from duplex.tasks import beside, first_of
 from realtime.access import Access
 from realtime.dialects.base import Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
-from realtime.engines import EngineLease, Lend, SessionEngines
 from realtime.options import ConnectionOptions, Protocol, parse_options
 from realtime.pacing import Pacemaker
 from realtime.queue_events import QueueEvents

@@ -25,6 +25,7 @@ from duplex.echo_canceller import EchoCanceller, canceller_maker
 from duplex.engine.base import EngineSession
 from duplex.engine.pool import EnginePool, Meanwhile
 from duplex.engine.queue import Place
+from duplex.engine.succession import EngineLease
 from duplex.errors import CapacityError, OmniDuplexError
 from duplex.metrics import Metrics
 from duplex.session import SessionLimits
@@ -37,14 +38,13 @@ from realtime.access import Access
 from realtime.client_secrets import ClientSecrets
 from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import RealtimeService, make_router
-from realtime.engines import EngineLease
 from realtime.seat import Seats
 from realtime.voices_route import make_voices_router
 from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.connection import HttpConnection
-from web.engines import engine_specs, open_engines
+from web.engines import engine_specs, lender, open_engines
 from web.observe import make_observe_router
 from web.phone import phone_lines, phone_url
 from web.settings import Settings, SettingsError
@@ -225,14 +225,16 @@ def _config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvico
 def _realtime_service(
     settings: Settings, pool: EnginePool, service: HttpService, access: Access, seats: Seats
 ) -> RealtimeService:
+    lend = lender(pool)
+
     @contextlib.asynccontextmanager
     async def lease(
         wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
     ) -> AsyncIterator[EngineLease]:
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
         await service.sessions.make_room()
-        async with pool.lease(wish, meanwhile=meanwhile and _making_room(service, meanwhile), first=first) as engine:
-            yield EngineLease(engine, str(engine.kind), engine.stand_in)
+        async with lend(wish, meanwhile and _making_room(service, meanwhile), first=first) as leased:
+            yield leased
 
     async def refusal(waits: bool) -> CapacityError | None:
         await service.sessions.make_room()

@@ -22,6 +22,7 @@ from http_compat.routes import HttpService
 from http_compat.sessions import HttpSessions, SessionRules
 from http_compat.wav_timing import StopReason, WavTimingLog
 from realtime.access import Access
+from web.engines import lender
 from web.settings import Settings
 
 __all__ = ["http_service", "registered"]
@@ -46,7 +47,7 @@ async def http_service(
 
     with _timing_log(settings.http.wav_timing_log) as timing:
         sessions = HttpSessions(
-            lease=pool.lease,
+            lend=lender(pool),
             can_lease=lambda: pool.can_lease,
             refusal=refusal,
             clock=clock,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import httpx
 
 from duplex.clock import Clock
+from duplex.engine.base import EngineSession
 from duplex.engine.host import EngineFactory, EngineHost, HostLimits
 from duplex.engine.llama_server import EngineLimits, LlamaServerEngine
 from duplex.engine.llama_wire import OmniInit
@@ -16,14 +17,15 @@ from duplex.engine.model_files import (
     find_voice_reference,
     pick_vision_backend,
 )
-from duplex.engine.pool import EnginePool
+from duplex.engine.pool import EnginePool, Meanwhile
 from duplex.engine.restart import RestartLimits
 from duplex.engine.spec import EngineKind, EngineSpec
+from duplex.engine.succession import EngineLease, Lend
 from duplex.engine.watch import SpoolWatcher, make_watcher
 from duplex.engine.workdir import EngineDirs
 from web.settings import Settings
 
-__all__ = ["engine_spec", "engine_specs", "open_engines"]
+__all__ = ["engine_spec", "engine_specs", "lender", "open_engines"]
 
 _KEEP_ALIVE_S = 4.0
 
@@ -128,6 +130,19 @@ async def open_engines(
         pool = EnginePool(hosts, queue_limit=queue_limit, clock=clock)
         await cleanup.enter_async_context(pool.running())
         yield pool
+
+
+def lender(pool: EnginePool) -> Lend:
+    """How sessions get the engines of `pool`."""
+
+    @contextlib.asynccontextmanager
+    async def lend(
+        wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
+    ) -> AsyncIterator[EngineLease]:
+        async with pool.lease(wish, meanwhile=meanwhile, first=first) as engine:
+            yield EngineLease(engine, str(engine.kind), engine.stand_in)
+
+    return lend
 
 
 def _engine_maker(

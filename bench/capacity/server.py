@@ -21,10 +21,10 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import default_detector
 from duplex.engine.base import EngineSession
 from duplex.engine.pool import Meanwhile
+from duplex.engine.succession import EngineLease
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
-from realtime.engines import EngineLease
 
 __all__ = ["bare_app", "main", "our_app"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineSession, EngineText, Mode
-from duplex.errors import EngineBusy, EngineExited, InvalidEvent, NoSession
+from duplex.errors import EngineBusy, EngineExited, EngineStalled, InvalidEvent
 from http_compat.choice import SessionChoice
 from http_compat.line import Errand
 from http_compat.reply import Reply
@@ -318,13 +318,33 @@ async def test_the_engine_dies_in_an_answer() -> None:
     await stream.until_chunks(1)
     engine.emit(EngineExited("the engine was killed"))
     await stream.whole()
-    assert stream.events[-2:] == [{"error": "the engine was killed"}, {"done": True}]
+    assert stream.events[-2]["error"].startswith("the engine was killed The session goes on with another engine")
+    assert stream.events[-1] == {"done": True}
     with pytest.raises(EngineExited):
         await waiting
     with pytest.raises(EngineExited):
         await running
-    with pytest.raises(NoSession):
+    with pytest.raises(EngineExited):
         session.join(Errand.PREFILL)
+    assert not session.break_off(), "nothing is left to end"
+
+
+async def test_words_that_no_sound_was_made_of_are_told_before_the_failure() -> None:
+    engine = FakeEngine()
+    engine.script = [say("a mute answer")]
+    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), limits=QUICK)
+    await engine.begin(EngineSession(Mode.SIMPLEX))
+    running = asyncio.create_task(session.run())
+    caller = Caller(session, engine, HandClock())
+    await caller.prefill()
+    stream = caller.generate()
+    await engine.until("decode")
+    engine.emit(EngineStalled("no sound"))
+    await stream.whole()
+    assert [next(iter(event)) for event in stream.events] == ["chunk_idx", "error", "done"]
+    assert stream.events[0]["chunk_data"]["text"] == "a mute answer"
+    with pytest.raises(EngineStalled):
+        await running
 
 
 async def test_an_engine_that_refuses_a_prefill_is_not_hidden() -> None:
@@ -383,11 +403,11 @@ async def test_a_session_rests_between_its_turns_only() -> None:
         await caller.prefill()
         caller.clock.now_s += 7
         assert session.idle_s() == 7.0
-        assert not session.is_stopped
+        assert not session.identity.is_stopped
         session.stop()
-        assert session.is_stopped
+        assert session.identity.is_stopped
         await caller.prefill()
-        assert not session.is_stopped, "its caller goes on"
+        assert not session.identity.is_stopped, "its caller goes on"
 
 
 # --- duplex

@@ -1,14 +1,19 @@
 """Who has which session, and who gets the next one."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from duplex.engine.base import Engine, EngineListen, EngineSession, EngineText, Mode
+from duplex.engine.base import EngineListen, EngineSession, EngineText, Mode
+from duplex.engine.pool import Meanwhile
+from duplex.engine.queue import Place
+from duplex.engine.succession import EngineLease
 from duplex.errors import EngineBusy, EngineExited, EngineNotReady, EngineStartFailed, NoSession
+from duplex.tasks import beside
 from http_compat.choice import SessionChoice
 from http_compat.line import Errand
 from http_compat.policy import SessionPolicy
@@ -43,11 +48,12 @@ class House:
     is_broken: bool = False
     leased: list[FakeEngine] = field(default_factory=list)
     ended: list[bool] = field(default_factory=list)
+    repaired: asyncio.Event = field(default_factory=asyncio.Event)
 
     def sessions(self, policy: SessionPolicy) -> HttpSessions:
         return HttpSessions(
-            lease=self.lease,
-            can_lease=lambda: bool(self.engines),
+            lend=self.lend,
+            can_lease=lambda: bool(self.engines) and not self.is_broken,
             refusal=lambda: EngineNotReady("restarting") if self.is_broken else None,
             clock=self.clock,
             rules=SessionRules(Mode.DUPLEX, policy, limits=SessionLimits(tail_s=0.0, pair_s=0.0)),
@@ -58,18 +64,27 @@ class House:
         self.ended.append(is_replaced)
 
     @asynccontextmanager
-    async def lease(self, wish: EngineSession) -> AsyncIterator[Engine]:
-        del wish
-        if not self.engines:
+    async def lend(
+        self, wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
+    ) -> AsyncIterator[EngineLease]:
+        assert (meanwhile is not None) == first, "only a session that lost its engine waits"
+        if self.is_broken and meanwhile is not None:
+            async with beside(waiting=meanwhile(lambda: Place(1, 1, None))):
+                await self.repaired.wait()
+        if not self.engines or self.is_broken:
             raise EngineBusy("none is free")
         engine = self.engines.pop()
         self.leased.append(engine)
         try:
-            yield engine
+            yield EngineLease(engine, "fake", stand_in=True)
         finally:
             await engine.finish()
             self.leased.remove(engine)
             self.engines.append(engine)
+
+    def repair(self) -> None:
+        self.is_broken = False
+        self.repaired.set()
 
 
 @asynccontextmanager
@@ -304,15 +319,84 @@ async def test_an_engine_that_cannot_begin_is_told_to_the_caller() -> None:
             sessions.find(ALICE)
 
 
-async def test_an_engine_that_dies_ends_its_session_and_no_other() -> None:
+async def lose(built: House, session: HttpSession) -> None:
+    """Its engine dies, and no other one is there for the moment."""
+    built.is_broken = True
+    built.leased[0].emit(EngineExited("gone"))
+    await until(lambda: session.is_over)
+
+
+async def test_a_session_whose_engine_dies_goes_on_with_another_one_and_no_other_notices() -> None:
     async with house(2) as (built, sessions):
         alice, bob = await open_for(sessions, ALICE), await open_for(sessions, BOB)
-        built.leased[0].emit(EngineExited("gone"))
-        await until(lambda: alice.is_over)
-        with pytest.raises(NoSession):
+        alice.stop()
+        dying = built.leased[0]
+        await lose(built, alice)
+        with pytest.raises(EngineNotReady):
             sessions.find(ALICE)
+        assert sessions.find_any(ALICE) is alice, "to be stopped"
         assert sessions.find(BOB) is bob
         assert not bob.is_over
+        built.repair()
+        await until(lambda: sessions.find_any(ALICE) is not alice)
+        assert dying.calls.count("begin") == 2, "which has become a new one"
+        again = sessions.find(ALICE)
+        assert (again.id, again.choice, again.numbers) == (alice.id, alice.choice, alice.numbers)
+        assert again.numbers.engines_lost == 1
+        assert sessions.find(ALICE_AGAIN, alice.id) is again
+        await ask(again)
+        assert built.ended == []
+
+
+async def test_chunks_of_a_duplex_session_are_numbered_on_after_its_engine_died() -> None:
+    async with house() as (built, sessions):
+        alice = await open_for(sessions, ALICE, SessionChoice(Mode.DUPLEX))
+        numbers = []
+        for _ in range(2):
+            built.leased[0].script = [answer("a", 1.0)]
+            session = sessions.find(ALICE)
+            await ask(session)
+            with session.join(Errand.GENERATE) as place:
+                reply = session.open_reply(place)
+            numbers += [json.loads(event[6:]).get("chunk_idx") async for event in reply.events()]
+            if session is alice:
+                await lose(built, session)
+                built.repair()
+                await until(lambda: alice is not sessions.current() and bool(built.leased))
+        assert [number for number in numbers if number is not None] == [0, 1]
+
+
+async def test_nobody_takes_the_place_of_a_session_that_waits_for_an_engine_and_its_end_is_one() -> None:
+    async with house() as (built, sessions):
+        alice = await open_for(sessions, ALICE)
+        await lose(built, alice)
+        built.clock.now_s += 3600
+        await sessions.make_room()
+        for caller in (ALICE, ALICE_AGAIN, BOB):
+            with pytest.raises(EngineBusy):
+                await sessions.open(SIMPLEX, caller)
+        assert sessions.find_any(ALICE) is alice
+        sessions.close(alice)
+        await until(lambda: built.ended == [False])
+        built.repair()
+        await open_for(sessions, BOB)
+
+
+async def test_a_session_that_finds_no_other_engine_is_over() -> None:
+    async with house() as (built, sessions):
+        alice = await open_for(sessions, ALICE)
+        built.leased[0].emit(EngineExited("gone"))
+        built.leased[0].fail = EngineExited("gone again")
+        await until(lambda: bool(built.ended))
+        assert alice.is_over
+        with pytest.raises(NoSession):
+            sessions.find(ALICE)
+
+
+async def test_a_server_that_shuts_down_waits_for_no_engine() -> None:
+    async with house() as (built, sessions):
+        await lose(built, await open_for(sessions, ALICE))
+    assert built.ended == [False]
 
 
 async def test_a_caller_that_gives_up_while_its_session_opens_blocks_nobody() -> None:

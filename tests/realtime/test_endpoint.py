@@ -20,11 +20,11 @@ from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import EngineSession, Mode
 from duplex.engine.pool import Meanwhile
+from duplex.engine.succession import EngineLease
 from duplex.errors import EngineBusy, EngineExited, EngineNotReady
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import CLOSE_CODES, RealtimeService, make_router
-from realtime.engines import EngineLease
 from realtime.keys import KeyRing
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD, LoudIsSpeech

@@ -17,11 +17,11 @@ from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import EngineSession, Mode
 from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool, Meanwhile
+from duplex.engine.succession import EngineLease
 from duplex.errors import CapacityError
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
-from realtime.engines import EngineLease
 from realtime.seat import Seats
 from tests.duplex.engine.fake_host import FakeHost, pool_of
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
