@@ -19,6 +19,7 @@
         ├── EngineStartFailed       missing files, port taken, exited while loading
         ├── EngineExited            the process died in mid-call
         ├── EngineStalled           no sign of life within the watchdog's limit
+        ├── EngineMute              it lives, and gives no answer or no sound
         └── EngineRefused           an HTTP answer the contract does not allow for this request
 
 Anything else that escapes is a bug. Messages say what happened, why, and what to do; they never hold
@@ -32,6 +33,7 @@ __all__ = [
     "EngineBusy",
     "EngineError",
     "EngineExited",
+    "EngineMute",
     "EngineNotReady",
     "EngineRefused",
     "EngineStalled",
@@ -134,6 +136,10 @@ class EngineExited(EngineError):
 
 class EngineStalled(EngineError):
     """The engine gives no sign of life."""
+
+
+class EngineMute(EngineError):
+    """The engine works on, and what it was asked gets no answer, or one without sound."""
 
 
 class EngineRefused(EngineError):

@@ -18,12 +18,7 @@ from duplex.engine.base import EngineEvent, EngineIdle, EngineSession, Mode
 from duplex.engine.input_feed import InputFeed
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
-from duplex.engine.llama_wire import (
-    DecodeListen,
-    DecodeText,
-    OmniInit,
-    decode_body,
-)
+from duplex.engine.llama_wire import DecodeListen, DecodeText, OmniInit, decode_body
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.omni_setup import OmniSetup
 from duplex.engine.pace import RenderPace
@@ -242,7 +237,7 @@ class LlamaServerEngine:
             await asyncio.wait([self._pump_task])
         self._check()
 
-    async def _decode_once(self, mode: Mode, breaks: int) -> _Decoded | None:
+    async def _decode_once(self, mode: Mode, breaks: int, *, is_again: bool = False) -> _Decoded | None:
         """None when a break came before the decode could start: there is then nothing to end."""
         if mode is Mode.SIMPLEX:
             await self._wait_for_turn()
@@ -253,7 +248,7 @@ class LlamaServerEngine:
             pump = await self._start_pump(mode)
             settled_s = self._clock.now() - self._heard_at
             await asyncio.sleep(max(0.0, self._limits.settle_ms / 1000 - settled_s))
-            pump.start_decode()
+            pump.start_decode(is_again=is_again)
             self._decode_task = self._own(self._run_decode(pump, mode), "engine-decode")
             if self._pump_task is None or self._pump_task.done():
                 self._pump_task = self._own(self._run_pump(pump, mode), "engine-spool")
@@ -297,17 +292,18 @@ class LlamaServerEngine:
     async def _run_decode(self, pump: TurnPump, mode: Mode) -> _Decoded:
         started_at = self._clock.now()
         fragments = 0
-        listens = False
+        is_answer = listens = False
         body = decode_body(round_idx=self._round_idx if mode is Mode.SIMPLEX else None)
         async with contextlib.aclosing(self._http.decode(body, on_bytes=pump.receive_byte)) as events:
             async for event in events:
+                is_answer = True
                 match event:
                     case DecodeText(text):
                         fragments += 1
                         pump.receive_fragment(text)
                     case DecodeListen():
                         listens = True
-        pump.end_decode(listens=listens)
+        pump.end_decode(listens=listens, is_answer=is_answer)
         if mode is Mode.SIMPLEX:
             self._feed.end_round()
         return _Decoded(fragments, self._clock.now() - started_at)
@@ -368,7 +364,7 @@ class LlamaServerEngine:
             await self._reset_context()
             await self._feed.feed_again(kept)
             self._heard_at = self._clock.now()
-        await self._decode_once(Mode.SIMPLEX, breaks)
+        await self._decode_once(Mode.SIMPLEX, breaks, is_again=True)
 
     # Failures -------------------------------------------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineAudio, EngineIdle, E
 from duplex.engine.clean_text import FragmentMender
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
+from duplex.engine.mute import AnswerSigns, find_fault
 from duplex.engine.pace import RenderPace
 from duplex.engine.response_end import ResponseEnd, Verdict
 from duplex.engine.spool import DONE_FLAG, NextWav, Spool
 from duplex.engine.spool_files import SpoolFiles
 from duplex.engine.stale import HeadTrim, VocoderLedger
 from duplex.engine.watch import DirectoryWatch, SpoolWatcher
-from duplex.errors import EngineRefused, EngineStalled
+from duplex.errors import EngineMute, EngineRefused, EngineStalled
 from duplex.wav import IncompleteWav, WavAudio, read_wav
 
 __all__ = ["TurnPump"]
@@ -65,7 +66,8 @@ class TurnPump:
         self._partial_bytes = 0
         self._text_sign = 0
         self._groups = 0
-        self._has_sound = False
+        self._asked = 0
+        self._has_words = self._has_tokens = self._has_sound = False
         self._spent_groups: list[int] = []
         self._spent_wavs: list[str] = []
 
@@ -84,9 +86,11 @@ class TurnPump:
         """Whether the last response ended with the engine's flag."""
         return self._end.is_flagged
 
-    def start_decode(self) -> None:
-        """A decode is about to be asked for. If no turn is active, `run` must follow."""
+    def start_decode(self, *, is_again: bool = False) -> None:
+        """A decode is about to be asked for, `is_again` when nothing came of the same question before. If no turn is
+        active, `run` must follow."""
         self._is_active = True
+        self._asked += 1 + is_again
         self._end.start_decode(self._clock.now())
 
     def receive_byte(self) -> None:
@@ -99,12 +103,16 @@ class TurnPump:
         self._end.receive_text(now)
         if self._end.is_draining:
             return
+        self._asked = 0
+        self._has_words = self._has_words or not fragment.isspace()
         if not self._mender.is_waiting:
             self._held_at = now
         self._put_text(self._mender.push(fragment))
 
-    def end_decode(self, *, listens: bool) -> None:
-        """The decode was read to its end."""
+    def end_decode(self, *, listens: bool, is_answer: bool = True) -> None:
+        """The decode was read to its end. `is_answer`: the engine has said so much as that it is over."""
+        if is_answer and self._mode is Mode.DUPLEX:
+            self._asked = 0
         self._end.end_decode(self._clock.now(), listens=listens)
         if listens and not self._end.is_draining:
             self._mailbox.put(EngineListen())
@@ -114,6 +122,7 @@ class TurnPump:
         """Throw away what comes from now on. Called again, it restarts the quiet time."""
         self._end.drain(self._clock.now())
         self._mender.flush()
+        self._forget_signs()
         self._nudge()
 
     def abandon(self) -> None:
@@ -129,13 +138,15 @@ class TurnPump:
         self._remove_spent()
         self._files.remove(DONE_FLAG)
         self._end.close()
+        self._forget_signs()
         if self._spool.expected != before:
             self._trim.start(self._ledger.stale_samples)
 
     async def run(self) -> None:
         """Carry until the turn is over.
 
-        Raises EngineStalled when the engine hangs, RuntimeError when nobody reads the mailbox.
+        Raises EngineStalled when the engine hangs, EngineMute when it lives and answers no more, RuntimeError when
+        nobody reads the mailbox.
         """
         self._watch = self._watcher.watch(self._files.wav_dir)
         try:
@@ -164,7 +175,9 @@ class TurnPump:
         is_audio_due = is_rendering or self._is_speech_due()
         if self._is_still_silent():
             quiet_s = max(quiet_s, self._limits.first_sound_s)
-        match self._end.verdict(self._clock.now(), is_audio_due=is_audio_due, quiet_s=quiet_s):
+        verdict = self._end.verdict(self._clock.now(), is_audio_due=is_audio_due, quiet_s=quiet_s)
+        self._check_answer(is_over=verdict is Verdict.OVER, is_audio_due=is_audio_due)
+        match verdict:
             case Verdict.WAIT:
                 return False
             case Verdict.STALLED:
@@ -173,21 +186,46 @@ class TurnPump:
                 self._finish_turn()
                 return True
 
+    def _check_answer(self, *, is_over: bool, is_audio_due: bool) -> None:
+        """Raises EngineMute when the engine lives and is of no use."""
+        if self._end.is_draining:
+            return
+        patience_s = self._pace.quiet_s(self._limits.first_sound_s, is_due=is_audio_due)
+        fault = find_fault(
+            AnswerSigns(
+                has_words=self._has_words,
+                has_tokens=self._has_tokens,
+                has_sound=self._has_sound,
+                is_flagged=self._end.is_flagged,
+                is_sound_due=is_audio_due,
+                silent_s=self._end.silence_s(self._clock.now()),
+                patience_s=min(patience_s, self._limits.stall_s),
+                asked=self._asked if is_over else 0,
+            )
+        )
+        if fault is not None:
+            raise EngineMute(fault)
+
+    def _forget_signs(self) -> None:
+        self._has_words = self._has_tokens = self._has_sound = False
+
     def _finish_turn(self) -> None:
         self._look_at_text()
         if self._end.is_turn_open and not self._end.is_draining:
             self._flush_text()
             self._mailbox.put(EngineIdle())
         self._end.close()
+        self._forget_signs()
 
     def _is_speech_due(self) -> bool:
         """Whether a group's text is on disk and its audio tokens are not. Only simplex keeps groups apart."""
         return self._mode is Mode.SIMPLEX and self._text_sign > self._groups
 
     def _is_still_silent(self) -> bool:
-        """Whether an answer was written and nothing of it was heard yet. A broken one may stay silent."""
-        has_text = self._mode is Mode.SIMPLEX and self._end.is_speaking and not self._end.is_draining
-        return has_text and not self._has_sound
+        """Whether an answer was written and nothing of it was heard yet. A broken one may stay silent, and so may what
+        a duplex vocoder keeps for the next window."""
+        is_kept = self._mode is Mode.DUPLEX and self._has_tokens
+        return self._has_words and not (self._has_sound or is_kept or self._end.is_draining)
 
     def _scan(self) -> None:
         self._remove_spent()
@@ -263,6 +301,7 @@ class TurnPump:
         self._trim.start(self._ledger.stale_samples)
         was_open = self._end.is_turn_open
         self._end.receive_flag()
+        self._forget_signs()
         if self._mode is Mode.DUPLEX and was_open and not self._end.is_draining:
             self._flush_text()
             self._mailbox.put(EngineIdle())
@@ -271,6 +310,7 @@ class TurnPump:
         for number, tokens in self._files.take_token_groups(names):
             self._ledger.receive_tokens(tokens)
             self._groups += 1
+            self._has_tokens = True
             self._spent_groups.append(number)
             self._end.receive_file(self._clock.now())
         self._pace.receive_due(self._clock.now(), is_due=self._ledger.is_due)

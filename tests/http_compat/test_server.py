@@ -524,6 +524,14 @@ async def test_a_websocket_call_takes_the_engine_of_a_session_that_is_over_and_o
 # --- engines that fail
 
 
+def hear_again(node: Node) -> requests.Response:
+    """A prefill of a session that lost its engine, as soon as it has another one."""
+    while (heard := post(node, "streaming_prefill", audio=wav(speech(1.0)))).status_code == 503:
+        # Another process: there is no event to wait for, only its answers.
+        time.sleep(0.02)
+    return heard
+
+
 def test_an_engine_that_dies_is_no_healthy_one_and_its_session_goes_on_with_the_next() -> None:
     with running_node() as node:
         session_id = begin(node)["session_id"]
@@ -545,10 +553,26 @@ def test_an_engine_that_dies_is_no_healthy_one_and_its_session_goes_on_with_the_
         assert int(refused.headers["Retry-After"]) >= 1
         assert requests.post(f"{node.control_url}/omni/break", timeout=10).json()["cpp_break"] is False
         assert '"healthy"' in node.until_healthy().text
-        while (heard := post(node, "streaming_prefill", audio=wav(speech(1.0)))).status_code == 503:
-            # It begins on the new engine: another process, which has no event to wait for.
-            time.sleep(0.02)
-        assert heard.json()["session_id"] == session_id
+        assert hear_again(node).json()["session_id"] == session_id
+        assert words(generate(node)).startswith("I heard 1.0 s")
+
+
+def test_an_engine_that_says_nothing_after_a_break_is_replaced_in_the_same_session() -> None:
+    with running_node() as node:
+        session_id = begin(node)["session_id"]
+        prefill(node, speech(4.0))
+        with requests.post(f"{node.url}/omni/streaming_generate", stream=True, timeout=60) as stream:
+            lines = (line for line in stream.iter_lines() if line)
+            next(lines)
+            node.fault(no_answer=True)
+            assert post(node, "break").status_code == 200
+            assert json.loads(list(lines)[-1][6:])["break"] is True
+        prefill(node, speech(1.0))
+        failed, done = generate(node)
+        assert failed["error"].startswith("the engine says nothing, although it was asked 2 times The session goes on")
+        assert done == {"done": True}
+        answered = hear_again(node)
+        assert answered.json()["session_id"] == session_id
         assert words(generate(node)).startswith("I heard 1.0 s")
 
 

@@ -19,7 +19,7 @@ from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from tests.realtime.server import Peer, peer
 from tests.speech import silence, speech
-from tests.web.live import RunningServer, running_server
+from tests.web.live import RunningServer, free_ports, running_server
 from web import app
 from web.settings import SettingsError
 from web.talk import TalkOptions, talk
@@ -183,6 +183,23 @@ async def test_a_call_whose_engine_is_killed_goes_on_with_another_one(server: Ru
         assert (await client.until("response.done"))["response"]["status"] == "failed"
         assert (await client.until("session.warning"))["code"] == "engine_restarted"
         await ask(client)
+        assert (await client.until("response.done", 2))["response"]["status"] == "completed"
+
+
+async def test_a_question_that_an_engine_does_not_answer_after_a_break_is_answered_by_another_one(
+    tmp_path: Path,
+) -> None:
+    ports = free_ports()
+    async with running_server(tmp_path / "server.log", at=ports) as server, peer(server.address, BINARY) as client:
+        await client.until("session.created")
+        await ask(client, seconds=5.0)
+        await client.wait(lambda: len(client.sound) > 24_000)
+        async with httpx.AsyncClient(trust_env=False) as engine:
+            await engine.post(f"http://127.0.0.1:{ports[2]}/parrot/faults", json={"no_answer": True})
+        await client.send({"type": "response.cancel"})
+        assert (await client.until("response.done"))["response"]["status"] == "cancelled"
+        await ask(client)
+        assert (await client.until("session.warning"))["code"] == "engine_restarted"
         assert (await client.until("response.done", 2))["response"]["status"] == "completed"
 
 

@@ -32,6 +32,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "die_in_decode": FaultKind.NTH,  # SIGKILLs itself once the first event of a decode is on its way
     "die_in_prefill": FaultKind.NTH,  # SIGKILLs itself instead of answering
     "early_done": FaultKind.NTH,  # a decode's stream holds [DONE] alone
+    "no_answer": FaultKind.FLAG,  # decodes say nothing: simplex its end alone, duplex not even that
     "stale_prefill": FaultKind.NTH,  # the decode starts before its input is evaluated
     "no_flag": FaultKind.FLAG,  # generation_done.flag is never written
     "partial_writes": FaultKind.NUMBER,  # milliseconds of pause in the middle of a WAV
@@ -41,6 +42,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "break_never_stops_audio": FaultKind.FLAG,  # queued audio and flag come although a break was answered
     "wav_restart": FaultKind.TEXT,  # on: a duplex break always restarts at wav_0; off: never
     "fffd": FaultKind.FLAG,  # a character is cut where two fragments meet
+    "no_tts": FaultKind.FLAG,  # TTS makes nothing of the text: no file at all
     "no_t2w": FaultKind.FLAG,  # the vocoder did not initialise: no WAV, no flag (read at omni_init)
     "init_fails": FaultKind.FLAG,  # omni_init answers 500 and poisons the process
     "n_predict_end": FaultKind.FLAG,  # decodes end at the token cap: no finish mark, so no flag

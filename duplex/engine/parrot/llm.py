@@ -69,11 +69,12 @@ class Llm:
         if octx.fields.use_tts:
             with octx.board:
                 octx.speak_done = False
-        kill = octx.body.faults.hit("die_in_decode")
-        if octx.duplex_mode:
-            self._duplex(kill=kill)
-        else:
+        faults = octx.body.faults
+        kill = faults.hit("die_in_decode")
+        if not octx.duplex_mode:
             self._simplex(kill=kill)
+        elif not faults.on("no_answer"):
+            self._duplex(kill=kill)
         octx.close_text()
 
     def _await_prefill(self) -> None:
@@ -112,7 +113,8 @@ class Llm:
     def _simplex(self, *, kill: bool) -> None:
         octx = self._octx
         words_left = octx.fields.n_predict
-        for group in [] if octx.break_event else self._answer():
+        mute = octx.break_event or octx.body.faults.on("no_answer")
+        for group in [] if mute else self._answer():
             self._say(group, kill=kill)
             words_left -= group.words
             capped = words_left <= 0 or (group.last and octx.body.faults.on("n_predict_end"))

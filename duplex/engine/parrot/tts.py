@@ -80,7 +80,8 @@ class Tts(ABC):
                 continue
             outs = self._take()
             if outs:
-                self._speak(outs)
+                if not self._octx.body.faults.on("no_tts"):
+                    self._speak(outs)
                 self._octx.rest("tts")
 
     def _sees_break(self) -> bool:

@@ -13,6 +13,7 @@ from duplex.engine.spool_files import SpoolFiles
 from duplex.engine.stale import HELD_SAMPLES, TOKEN_SAMPLES, HeadTrim, VocoderLedger
 from duplex.engine.turn_pump import TurnPump
 from duplex.engine.watch import PollingWatcher
+from duplex.errors import EngineMute
 from tests.duplex.engine.fake_llama import put_flag, put_wav
 
 
@@ -159,4 +160,44 @@ async def test_an_answer_that_was_not_heard_yet_is_waited_for(
     parts.clock.at_s += 5.0
     assert parts.pump._is_over() is has_sound
     parts.clock.at_s += 15.0
-    assert parts.pump._is_over()
+    if has_sound or has_tokens:
+        assert parts.pump._is_over()
+    else:
+        with pytest.raises(EngineMute):
+            parts.pump._is_over()
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_duplex_turn_without_sound_ends_when_its_tokens_wait_for_more(tmp_path: Path, *, is_kept: bool) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    parts.pump.start_decode()
+    parts.pump.receive_fragment("Yes.")
+    parts.pump.end_decode(listens=True)
+    if is_kept:
+        (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(3 * 4))
+    assert not parts.pump._is_over()
+    parts.clock.at_s += 2.0
+    assert parts.pump._is_over() is is_kept
+    parts.clock.at_s += 13.0
+    if not is_kept:
+        with pytest.raises(EngineMute):
+            parts.pump._is_over()
+
+
+@pytest.mark.parametrize(
+    ("says", "is_mute"),
+    [("nothing, nothing", True), ("nothing, over, nothing", False), ("nothing, listen, nothing", False)],
+)
+async def test_a_duplex_engine_that_says_nothing_twice_is_given_up(tmp_path: Path, says: str, *, is_mute: bool) -> None:
+    pump = Parts(SpoolFiles(tmp_path, is_round=False)).pump
+    outcomes = []
+    for step in says.split(", "):
+        pump.start_decode()
+        pump.end_decode(listens=step == "listen", is_answer=step != "nothing")
+        outcomes.append(step)
+        if is_mute and len(outcomes) == 2:
+            with pytest.raises(EngineMute):
+                await pump.run()
+        else:
+            await pump.run()

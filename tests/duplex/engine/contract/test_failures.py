@@ -1,19 +1,20 @@
 """What an engine does wrong, and what the port makes of it."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineIdle, EngineSession, Mode
 from duplex.engine.limits import EngineLimits
-from duplex.errors import EngineError, EngineExited, EngineStalled, EngineStartFailed, InvalidEvent
+from duplex.errors import EngineError, EngineExited, EngineMute, EngineStalled, EngineStartFailed, InvalidEvent
 from tests.duplex.engine.contract.conftest import EngineFactory
 from tests.duplex.engine.contract.harness import listening, loudness_at, silence, tone, voice
 from tests.duplex.engine.contract.test_simplex import SIMPLEX, ask, ask_and_hear
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
-IMPATIENT = EngineLimits(stall_s=1.0, quiet_s=0.5)
+IMPATIENT = EngineLimits(stall_s=1.0, quiet_s=0.5, first_sound_s=0.8)
 
 
 async def test_death_in_a_decode(engine_factory: EngineFactory) -> None:
@@ -101,6 +102,42 @@ async def test_a_break_that_stuck_costs_no_words(parrot_factory: EngineFactory) 
             await heard.until_idle()
             assert heard.idles == [EngineIdle()]
             assert loudness_at(heard.pcm, 2300, ENGINE_OUTPUT_RATE_HZ) > 0.1
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_an_engine_that_lives_and_says_nothing_more_after_a_break(
+    parrot_factory: EngineFactory, mode: Mode
+) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(EngineSession(mode))
+        async with listening(running.engine) as heard:
+            await ask(running)
+            await running.engine.decode()
+            await running.engine.interrupt()
+            await heard.until_idle()
+            await running.fault("no_answer")
+            await ask(running)
+            with contextlib.suppress(EngineMute):
+                for _ in range(2):
+                    await running.engine.decode()
+            await heard.until(lambda heard: heard.is_over)
+            assert isinstance(heard.failure, EngineMute)
+            assert heard.idles == [EngineIdle(interrupted=True)], "the question is still to be answered"
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("fault", ["no_tts", "no_t2w"])
+async def test_words_without_sound(parrot_factory: EngineFactory, fault: str, mode: Mode) -> None:
+    async with parrot_factory(limits=IMPATIENT, argv=["--fault", fault]) as running:
+        await running.fault("script", "S")
+        await running.engine.begin(EngineSession(mode))
+        async with listening(running.engine) as heard:
+            await ask(running)
+            await running.engine.decode()
+            await heard.until(lambda heard: heard.is_over)
+            assert heard.text
+            assert isinstance(heard.failure, EngineMute)
+            assert heard.idles == []
 
 
 @pytest.mark.parametrize("fault", [("partial_writes", 30), ("open_empty", 30), ("slow_tts", 3), ("slow_t2w", 300)])

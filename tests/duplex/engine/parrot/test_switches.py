@@ -263,6 +263,25 @@ def test_no_t2w(started: Start) -> None:
     assert (parrot.root / "round_000" / "tts_wav" / "audio_tokens_chunk_0.bin").exists()
 
 
+def test_no_tts(started: Start) -> None:
+    parrot = started("no_tts")
+    parrot.init()
+    assert parrot.round(0).text.startswith("I heard")
+    parrot.until_quiet()
+    assert sorted(path.name for path in (parrot.root / "round_000").rglob("*") if path.is_file()) == ["wav_timing.txt"]
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+def test_no_answer(started: Start, *, duplex: bool) -> None:
+    parrot = started("no_answer")
+    parrot.init(duplex=duplex)
+    if duplex:
+        assert parrot.step(silence(1)).events == ["[DONE]"]
+    else:
+        over, done = parrot.round(0).events
+        assert (isinstance(over, dict) and over["stop"], done) == (True, "[DONE]")
+
+
 def test_n_predict_end(started: Start) -> None:
     parrot = started("n_predict_end")
     parrot.init()
