@@ -24,7 +24,6 @@ from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.process import OutputTail
-from duplex.engine.restart import RestartLimits
 from duplex.messages import BreakReason
 from duplex.outbox import Outbox
 from duplex.pictures import MOST_PICTURES_WAITING
@@ -470,7 +469,7 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
             f"{_default(OutputTail.__init__, 'lines')} lines of {_default(OutputTail.__init__, 'line_bytes')} bytes",
         ),
         ("(`LeaseQueue`)", f"{Settings().engine.queue} (`--queue`)"),
-        ("(`RestartPolicy`)", f"{RestartLimits().max_per_hour} within an hour"),
+        ("(`RestartPolicy`)", f"{Settings().engine.restarts_per_hour} within an hour (`--restarts-per-hour`)"),
         ("(`Quotas`)", f"{quotas.MOST_ROWS} rows"),
         ("(`HttpConnection`)", f"{connection.HEAD_WITHIN_S:.0f} s"),
         ("(`read_body`)", f"{body.LARGEST_BODY_BYTES // 2**20} MiB; {body._READ_WITHIN_S:.0f} s to arrive"),

@@ -138,7 +138,14 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         port, control_port = listener.getsockname()[1], control.getsockname()[1]
         keys = await stack.enter_async_context(open_keys(settings.server))
         access = Access(keys, settings.server.allow_origins, ClientSecrets(time.time))
-        pool = await stack.enter_async_context(open_engines(specs, clock=clock, queue_limit=settings.engine.queue))
+        pool = await stack.enter_async_context(
+            open_engines(
+                specs,
+                clock=clock,
+                queue_limit=settings.engine.queue,
+                restarts_per_hour=settings.engine.restarts_per_hour,
+            )
+        )
         real_keys, metrics = replace(access, client_secrets=None), Metrics()
         service = await stack.enter_async_context(http_service(settings, pool, real_keys, clock, metrics))
         seats = Seats(settings.conversation.resume_grace_s)

@@ -227,6 +227,12 @@ def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
     add("--engine-port", dest="engine.port", metavar="PORT", help="the first engine's port (port + 10000)")
     add("--queue", dest="engine.queue", metavar="N", help="how many may wait for an engine; 0: refuse them (16)")
     add(
+        "--restarts-per-hour",
+        dest="engine.restarts_per_hour",
+        metavar="N",
+        help="how often an engine that fails is started again before it stays down (12)",
+    )
+    add(
         "--print-engine-output",
         dest="engine.print_output",
         action="store_true",

@@ -18,7 +18,7 @@ from duplex.engine.model_files import (
     pick_vision_backend,
 )
 from duplex.engine.pool import EnginePool, Meanwhile
-from duplex.engine.restart import RestartLimits
+from duplex.engine.restart import RESTARTS_PER_HOUR, RestartLimits
 from duplex.engine.spec import EngineKind, EngineSpec
 from duplex.engine.succession import EngineLease, Lend
 from duplex.engine.watch import SpoolWatcher, make_watcher
@@ -100,10 +100,15 @@ def _share(devices: str | None, number: int, count: int) -> str | None:
 
 @contextlib.asynccontextmanager
 async def open_engines(
-    specs: Sequence[EngineSpec], *, clock: Clock, queue_limit: int = 0, limits: EngineLimits | None = None
+    specs: Sequence[EngineSpec],
+    *,
+    clock: Clock,
+    queue_limit: int = 0,
+    restarts_per_hour: int = RESTARTS_PER_HOUR,
+    limits: EngineLimits | None = None,
 ) -> AsyncIterator[EnginePool]:
-    """A pool that is supervised while the body runs, and for which `queue_limit` conversations may wait. Returns before
-    the engines are ready; `status` tells when.
+    """A pool that is supervised while the body runs, and for which `queue_limit` conversations may wait. An engine that
+    is our child stays down after `restarts_per_hour`. Returns before the engines are ready; `status` tells when.
 
     Raises `EngineStartFailed` when a port is taken.
     """
@@ -117,7 +122,7 @@ async def open_engines(
             pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
             client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=pooled))
             # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
-            restart = RestartLimits() if spec.url is None else RestartLimits(max_per_hour=None)
+            restart = RestartLimits(max_per_hour=None if spec.url else restarts_per_hour)
             hosts.append(
                 EngineHost(
                     spec,

@@ -47,6 +47,7 @@ OPTIONS = (
     Option("engine.cuda_lib_path", None, ("OMNI_DUPLEX_CUDA_LIB_PATH", "CUDA_LIB_PATH")),
     Option("engine.parrot_faults", "--parrot-fault", ("OMNI_DUPLEX_PARROT_FAULT",), several=True),
     Option("engine.queue", "--queue", ("OMNI_DUPLEX_QUEUE",)),
+    Option("engine.restarts_per_hour", "--restarts-per-hour", ("OMNI_DUPLEX_RESTARTS_PER_HOUR",)),
     Option("engine.print_output", "--print-engine-output", ("OMNI_DUPLEX_PRINT_ENGINE_OUTPUT",)),
     Option("conversation.mode", "--duplex, --simplex", ("OMNI_DUPLEX_MODE",)),
     Option("conversation.after_break", "--after-break", ("OMNI_DUPLEX_AFTER_BREAK",)),

@@ -14,6 +14,7 @@ from duplex.conversation_settings import AfterBreak
 from duplex.detectors import DetectorKind
 from duplex.engine.base import Mode
 from duplex.engine.ports import is_loopback
+from duplex.engine.restart import RESTARTS_PER_HOUR
 from duplex.engine.spec import EngineKind
 from duplex.errors import OmniDuplexError
 from duplex.log import LogFormat
@@ -115,6 +116,8 @@ class EngineSettings(_Part):
     """`NAME=VALUE` switches of the parrot, for tests."""
     queue: Annotated[int, Field(ge=0, le=10_000)] = 16
     """How many conversations may wait for an engine; 0: none, they are refused."""
+    restarts_per_hour: Annotated[int, Field(ge=0, le=3600)] = RESTARTS_PER_HOUR
+    """How often each engine is started again within any hour; one failure more and it stays down."""
     print_output: bool = False
     """Print the engine's own lines on stdout; they may hold what was said."""
 

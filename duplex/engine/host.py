@@ -216,7 +216,7 @@ class EngineHost:
             delay_s = self._policy.record_failure(self._clock.now())
             if delay_s is None:
                 budget = self._limits.restart.max_per_hour
-                self._give_up(f"Given up after {budget} restarts within an hour. {reason}")
+                self._give_up(f"Given up after {budget} restarts within an hour: start the server again. {reason}")
                 return
             _log.warning("Starting the engine again in %.1f s. %s", delay_s, reason)
             await self._sleep(delay_s)

@@ -3,7 +3,10 @@
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["RestartLimits", "RestartPolicy"]
+__all__ = ["RESTARTS_PER_HOUR", "RestartLimits", "RestartPolicy"]
+
+RESTARTS_PER_HOUR = 12
+"""Unless the operator says otherwise."""
 
 _HOUR_S = 3600.0
 
@@ -18,7 +21,7 @@ class RestartLimits:
     """Longest wait between two starts."""
     healthy_s: float = 60.0
     """An engine that was ready for this long has proved itself: the wait begins small again."""
-    max_per_hour: int | None = 12
+    max_per_hour: int | None = RESTARTS_PER_HOUR
     """Restarts within any one hour; one more failure is final. None: never give up."""
 
 
