@@ -15,9 +15,6 @@ from web.banner import project_version
 
 __all__ = ["make_observe_router"]
 
-_SOON_FREE = {EngineState.READY, EngineState.FINISHING}
-"""A call that meets an engine in its last answer waits for it."""
-
 
 def make_observe_router(
     pool: EnginePool, check_access: Callable[[Mapping[str, str]], None], metrics: Metrics
@@ -33,11 +30,11 @@ def make_observe_router(
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        states = [engine.state for engine in pool.status()]
-        if _SOON_FREE.intersection(states):
+        refusal = pool.unreadiness()
+        if refusal is None:
             return JSONResponse({"ready": True})
-        reason = "every engine is in a call" if EngineState.LEASED in states else "no engine works"
-        return JSONResponse({"ready": False, "reason": reason, "engines": states}, 503)
+        states = [engine.state for engine in pool.status()]
+        return JSONResponse({"ready": False, "reason": str(refusal), "engines": states}, 503)
 
     @router.get("/metrics")
     async def scrape(request: Request) -> Response:

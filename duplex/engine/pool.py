@@ -27,6 +27,7 @@ _FINISHES_WITHIN_S = 10.0
 
 _HOPELESS = frozenset({EngineState.FAILED, EngineState.STOPPED})
 _ON_LOAN = frozenset({EngineState.LEASED, EngineState.FINISHING})
+_WORKING = _ON_LOAN | {EngineState.READY}
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +118,16 @@ class EnginePool:
         if waits:
             return self._no_place()
         return None if await self._soon() is not None else self._refusal()
+
+    def unreadiness(self) -> CapacityError | None:
+        """Why somebody who comes now had better go elsewhere; None when he would get an engine, or a place in the queue
+        for one that works."""
+        states = {host.status.state for host in self._hosts}
+        if self._closing or not _WORKING & states:
+            return self._refusal()
+        if self._queue.limit:
+            return None if self._free() is not None else self._no_place()
+        return None if {EngineState.READY, EngineState.FINISHING} & states else self._refusal()
 
     @property
     def can_lease(self) -> bool:

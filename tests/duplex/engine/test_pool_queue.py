@@ -214,6 +214,42 @@ async def test_a_server_that_ends_lets_nobody_wait() -> None:
     assert isinstance(await pool.refusal(waits=True), ShuttingDown)
 
 
+@pytest.mark.parametrize(
+    ("states", "limit", "refusal"),
+    [
+        ([EngineState.READY], 0, None),
+        ([EngineState.LEASED], 1, None),
+        ([EngineState.LEASED], 0, EngineBusy),
+        ([EngineState.FINISHING], 0, None),
+        ([EngineState.STARTING], 1, EngineNotReady),
+        ([EngineState.RESTARTING], 1, EngineNotReady),
+        ([EngineState.FAILED], 1, EngineNotReady),
+        ([EngineState.FAILED, EngineState.LEASED], 1, None),
+        ([EngineState.FAILED, EngineState.READY], 1, None),
+    ],
+)
+async def test_a_newcomer_is_welcome_where_an_engine_works_and_there_is_room(
+    states: list[EngineState], limit: int, refusal: type[Exception] | None
+) -> None:
+    pool = pool_of(*map(FakeHost, states), queue_limit=limit)
+    assert isinstance(pool.unreadiness(), refusal or type(None))
+    pool.close()
+    assert isinstance(pool.unreadiness(), ShuttingDown)
+
+
+async def test_a_newcomer_is_not_welcome_when_the_queue_is_full() -> None:
+    pool = pool_of(FakeHost(), queue_limit=1)
+    async with calls(pool) as made:
+        first = await made.caller("first", has_it=True)
+        assert pool.unreadiness() is None
+        second = await made.caller("second")
+        assert isinstance(pool.unreadiness(), QueueFull)
+        first.hang_up.set()
+        await second.has_it.wait()
+        assert pool.unreadiness() is None
+        second.hang_up.set()
+
+
 DUPLEX, SIMPLEX = EngineSession(Mode.DUPLEX), EngineSession(Mode.SIMPLEX)
 
 
