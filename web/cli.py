@@ -220,6 +220,13 @@ def _add_engine_flags(group: argparse._ArgumentGroup) -> None:
         help="CUDA_VISIBLE_DEVICES, shared out among the engines",
     )
     add("--output-dir", dest="engine.output_dir", metavar="DIR", help="where the engine writes (a private directory)")
+    add(
+        "--engine-env",
+        dest="engine.environment",
+        action="append",
+        metavar="NAME[=VALUE]",
+        help="a variable the engine gets too, from our environment or as given; repeatable",
+    )
     add("--vision-backend", dest="engine.vision_backend", metavar="metal|coreml", help="vision model's backend (metal)")
     add("--engine", dest="engine.kind", metavar="auto|llama-server|parrot", help="which engine (auto)")
     add("--engines", dest="engine.count", metavar="N", help="how many, each for one conversation at a time (1)")

@@ -1,7 +1,8 @@
 """From settings to running engines."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 import httpx
@@ -23,16 +24,18 @@ from duplex.engine.spec import EngineKind, EngineSpec
 from duplex.engine.succession import EngineLease, Lend
 from duplex.engine.watch import SpoolWatcher, make_watcher
 from duplex.engine.workdir import EngineDirs
-from web.settings import Settings
+from web.settings import Settings, SettingsError
 
 __all__ = ["engine_spec", "engine_specs", "lender", "open_engines"]
 
 _KEEP_ALIVE_S = 4.0
 
 
-def engine_spec(settings: Settings) -> EngineSpec:
-    """One engine as the settings ask for it. Checks its files (blocking) and raises `EngineStartFailed`."""
+def engine_spec(settings: Settings, environ: Mapping[str, str] = os.environ) -> EngineSpec:
+    """One engine as the settings ask for it. Checks its files (blocking) and raises `EngineStartFailed`, and
+    `SettingsError` for a variable that is not in `environ`."""
     engine = settings.engine
+    extra = dict(_entry(entry, environ) for entry in engine.environment)
     if settings.engine_kind is EngineKind.PARROT:
         return EngineSpec(
             kind=EngineKind.PARROT,
@@ -40,6 +43,7 @@ def engine_spec(settings: Settings) -> EngineSpec:
             mode=settings.conversation.mode,
             url=engine.url,
             output_dir=engine.output_dir and engine.output_dir.resolve(),
+            environment=extra,
             parrot_faults=engine.parrot_faults,
         )
     assert engine.model_dir is not None, "settings were checked"
@@ -69,7 +73,17 @@ def engine_spec(settings: Settings) -> EngineSpec:
         cuda_lib_path=engine.cuda_lib_path,
         n_gpu_layers=engine.n_gpu_layers,
         ctx_size=engine.ctx_size,
+        environment=extra,
     )
+
+
+def _entry(entry: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    name, given, value = entry.partition("=")
+    if given:
+        return name, value
+    if name not in environ:
+        raise SettingsError(f"--engine-env {name}: this variable is not set here. Set it, or give NAME=VALUE.")
+    return name, environ[name]
 
 
 def engine_specs(settings: Settings) -> tuple[EngineSpec, ...]:

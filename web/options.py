@@ -41,6 +41,7 @@ OPTIONS = (
     Option("engine.n_gpu_layers", None, ("OMNI_DUPLEX_N_GPU_LAYERS", "N_GPU_LAYERS")),
     Option("engine.ctx_size", None, ("OMNI_DUPLEX_CTX_SIZE", "CTX_SIZE")),
     Option("engine.output_dir", "--output-dir", ("OMNI_DUPLEX_OUTPUT_DIR",)),
+    Option("engine.environment", "--engine-env", ("OMNI_DUPLEX_ENGINE_ENV",), several=True),
     Option("engine.vision_backend", "--vision-backend", ("OMNI_DUPLEX_VISION_BACKEND", "VISION_BACKEND")),
     Option("engine.ref_audio", None, ("OMNI_DUPLEX_REF_AUDIO", "REF_AUDIO")),
     Option("engine.token2wav_device", None, ("OMNI_DUPLEX_TOKEN2WAV_DEVICE", "TOKEN2WAV_DEVICE")),

@@ -13,6 +13,7 @@ from duplex.engine.ports import is_loopback
 __all__ = [
     "HIGHEST_PORT",
     "BackendUrl",
+    "EnvironmentEntry",
     "LoopbackUrl",
     "Network",
     "Origin",
@@ -54,6 +55,12 @@ def _backend_url(text: str) -> str | None:
     return bare or None
 
 
+def _environment_entry(text: str) -> str:
+    if not text.partition("=")[0]:
+        raise ValueError("give NAME to pass a variable on, or NAME=VALUE to set it")
+    return text
+
+
 def _reachable_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
         raise ValueError("give an IPv4 address or a host name, without scheme and port, such as 192.168.1.20")
@@ -68,4 +75,5 @@ Network = Annotated[str, AfterValidator(_network)]
 LoopbackUrl = Annotated[str, AfterValidator(_loopback_url)]
 BackendUrl = Annotated[str, AfterValidator(_backend_url)]
 """None for an empty text."""
+EnvironmentEntry = Annotated[str, AfterValidator(_environment_entry)]
 ReachableName = Annotated[str, AfterValidator(_reachable_name)]

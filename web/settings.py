@@ -24,6 +24,7 @@ from web.options import OPTIONS
 from web.setting_types import (
     HIGHEST_PORT,
     BackendUrl,
+    EnvironmentEntry,
     LoopbackUrl,
     Network,
     Origin,
@@ -112,6 +113,8 @@ class EngineSettings(_Part):
     token2wav_device: Annotated[str, Field(pattern=r"^(gpu(:\d+)?|cpu)$")] | None = None
     """Default: the first GPU, or the CPU when `n_gpu_layers` is 0."""
     cuda_lib_path: str = "/usr/local/cuda/lib64"
+    environment: tuple[EnvironmentEntry, ...] = ()
+    """`NAME` or `NAME=VALUE`: what the engine is to know of our environment beside what it needs, or instead of it."""
     parrot_faults: tuple[str, ...] = ()
     """`NAME=VALUE` switches of the parrot, for tests."""
     queue: Annotated[int, Field(ge=0, le=10_000)] = 16

@@ -7,26 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from duplex.child_environment import child_environment
 from duplex.engine.base import Mode
 from duplex.engine.llama_wire import OmniInit
 
-__all__ = ["EngineCommand", "EngineKind", "EngineSpec", "engine_command", "scrubbed_environment"]
+__all__ = ["EngineCommand", "EngineKind", "EngineSpec", "engine_command", "engine_environment"]
 
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-_SECRET_OR_MISLEADING = frozenset(
-    {
-        "ALL_PROXY",
-        "FTP_PROXY",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "NO_PROXY",
-        # llama-server reads these itself; they would change where and how it answers us.
-        "LLAMA_API_KEY",
-        "LLAMA_ARG_API_PREFIX",
-        "LLAMA_ARG_SSL_CERT_FILE",
-        "LLAMA_ARG_SSL_KEY_FILE",
-    }
-)
+_FOR_ENGINES = (
+    # Which GPUs it has, and how it uses them: CUDA, ROCm, SYCL, Vulkan, Metal.
+    "CUDA_*", "NVIDIA_*", "NCCL_*", "HIP_*", "ROCR_*", "ROCM_*", "HSA_*", "AMD_*", "GPU_DEVICE_ORDINAL", "ONEAPI_*",
+    "SYCL_*", "ZE_*", "ZES_*", "VK_*", "MESA_*", "MTL_*", "METAL_*",
+    # How it computes.
+    "GGML_*", "LLAMA_*", "OMP_*", "GOMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "MALLOC_*",
+    # What llama.cpp-omni and the parrot read.
+    "PYTHON_T2W_GPU", "TTS_LOGITS_DEBUG_DIR", "OMNI_PARROT_FAULTS",
+)  # fmt: skip
+_MISLEADING = frozenset({"LLAMA_ARG_API_PREFIX", "LLAMA_ARG_SSL_CERT_FILE", "LLAMA_ARG_SSL_KEY_FILE"})
+"""llama-server reads these; they would change where and how it answers us."""
 
 
 class EngineKind(enum.StrEnum):
@@ -65,6 +63,8 @@ class EngineSpec:
     n_gpu_layers: int = 99
     ctx_size: int = 8192
     """Context window in tokens."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that it gets beside those every engine may know, or instead of them. They may be secrets."""
     parrot_faults: tuple[str, ...] = field(default=())
     """`NAME=VALUE` switches of the parrot, for tests."""
 
@@ -92,7 +92,7 @@ def engine_command(
 
     `inherited` is the environment to start from, by default our own.
     """
-    environment = scrubbed_environment(os.environ if inherited is None else inherited)
+    environment = engine_environment(os.environ if inherited is None else inherited) | dict(spec.environment)
     if spec.gpu_devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = spec.gpu_devices
     if spec.kind is EngineKind.PARROT:
@@ -122,13 +122,10 @@ def _flags(spec: EngineSpec, port: int, model: Path) -> tuple[str, ...]:
     )
 
 
-def scrubbed_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """A copy without proxies, keys and our own settings: none of them is the engine's business."""
-    return {
-        name: value
-        for name, value in inherited.items()
-        if name.upper() not in _SECRET_OR_MISLEADING and not name.startswith("OMNI_DUPLEX_")
-    }
+def engine_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What of our environment an engine may know: no proxies, no keys, no settings of ours, nothing unknown."""
+    known = child_environment(inherited, _FOR_ENGINES)
+    return {name: value for name, value in known.items() if name not in _MISLEADING}
 
 
 def _add_library_path(environment: dict[str, str], binary: Path, cuda_lib_path: str) -> None:

@@ -53,14 +53,14 @@ def test_flags_reach_the_settings() -> None:
         *("--llm-model", "m.gguf", "--vision-backend", "coreml", "--insecure", "--control-port", "1235"),
         *("--session-policy", "reject", "--wav-timing-log", "w.log", "--register-url", "http://b:1"),
         *("--advertise-ip", "10.0.0.1", "--print-engine-output"),
-        *("--barge-in", "calm", "--detector", "energy"),
+        *("--barge-in", "calm", "--detector", "energy", "--engine-env", "A", "--engine-env", "B=1"),
     )
     assert (settings.server.host, settings.server.port, settings.engine_port) == ("localhost", 1234, 99)
     assert (settings.conversation.mode, settings.conversation.after_break) == (Mode.SIMPLEX, AfterBreak.RESET)
     assert (settings.conversation.barge_in, settings.conversation.detector) == (BargeIn.CALM, DetectorKind.ENERGY)
     assert len(settings.server.api_keys) == 2
     assert (settings.engine.gpu_devices, settings.engine.output_dir) == ("", Path("/out"))
-    assert settings.engine.parrot_faults == ("no_flag",)
+    assert (settings.engine.parrot_faults, settings.engine.environment) == (("no_flag",), ("A", "B=1"))
     assert (settings.log_level, settings.server.insecure) == ("debug", True)
     assert (settings.control_port, settings.engine.print_output) == (1235, True)
     assert (settings.http.session_policy, settings.http.wav_timing_log) == (SessionPolicy.REJECT, Path("w.log"))

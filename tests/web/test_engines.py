@@ -8,7 +8,7 @@ from duplex.engine.host import EngineState
 from duplex.engine.spec import EngineKind
 from duplex.errors import EngineError, EngineStartFailed
 from web.engines import engine_spec, engine_specs, open_engines
-from web.settings import load_settings
+from web.settings import SettingsError, load_settings
 
 MODEL_FILES = (
     "MiniCPM-o-4_5-Q4_K_M.gguf",
@@ -50,6 +50,17 @@ def test_without_a_gpu_nothing_is_put_on_one(real: dict[str, object]) -> None:
     chosen = engine_spec(load_settings(real, {"N_GPU_LAYERS": "0", "TOKEN2WAV_DEVICE": "gpu:1"}))
     assert chosen.init is not None
     assert chosen.init.token2wav_device == "gpu:1"
+
+
+def test_variables_for_the_engine_are_passed_on_or_set(real: dict[str, object]) -> None:
+    settings = load_settings({**real, "engine.environment": ["HF_TOKEN", "GGML_X=a=b", "EMPTY="]}, {})
+    assert engine_spec(settings, {"HF_TOKEN": "t", "GGML_X": "c"}).environment == {
+        "HF_TOKEN": "t",
+        "GGML_X": "a=b",
+        "EMPTY": "",
+    }
+    with pytest.raises(SettingsError, match="--engine-env HF_TOKEN: this variable is not set"):
+        engine_spec(settings, {})
 
 
 def test_a_missing_file_is_named(real: dict[str, object], tmp_path: Path) -> None:

@@ -234,6 +234,7 @@ def test_unknown_and_impossible_variables() -> None:
         ({"engine.count": 0}, "--engines: "),
         ({"engine.count": 2, "engine.url": "http://127.0.0.1:1", "engine.model_dir": "/m"}, "--engine-url names one"),
         ({"engine.queue": -1}, "--queue: "),
+        ({"engine.environment": ["=1"]}, "--engine-env: give NAME to pass a variable on, or NAME=VALUE to set it"),
         ({"server.port": 65535, "engine.port": 0}, "leaves no control port"),
         ({"registration.url": "http://b", "server.control_port": 9062}, "--register-url needs .*the port after it"),
         ({"registration.url": "http://b", "server.control_port": 0}, "--register-url needs"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from duplex.engine.spec import EngineKind, EngineSpec, engine_command, scrubbed_environment
+from duplex.engine.spec import EngineKind, EngineSpec, engine_command, engine_environment
 
 REAL = EngineSpec(
     kind=EngineKind.LLAMA_SERVER, binary=Path("/r/build/bin/llama-server"), root=Path("/r"), llm=Path("/m/l.gguf")
@@ -56,18 +56,32 @@ def test_library_paths(monkeypatch: pytest.MonkeyPatch, platform: str, variable:
     assert command.environment[variable] == path
 
 
-def test_proxies_keys_and_our_settings_stay_with_us() -> None:
-    inherited = {
-        "http_proxy": "x",
-        "HTTPS_PROXY": "x",
-        "no_proxy": "x",
-        "All_Proxy": "x",
-        "LLAMA_API_KEY": "x",
-        "OMNI_DUPLEX_API_KEY": "x",
-        "OMNI_PARROT_FAULTS": "kept",
-        "OMP_THREAD_LIMIT": "kept",
-    }
-    assert scrubbed_environment(inherited) == {"OMNI_PARROT_FAULTS": "kept", "OMP_THREAD_LIMIT": "kept"}
+def test_an_engine_is_told_what_it_computes_with() -> None:
+    inherited = {"PATH": "/bin", "CUDA_DEVICE_ORDER": "x", "GGML_CUDA_FORCE_MMQ": "1", "OMNI_PARROT_FAULTS": "no_flag"}
+    inherited |= {"LLAMA_ARG_THREADS": "4", "OMP_THREAD_LIMIT": "2", "LC_ALL": "C", "SystemRoot": "C:"}
+    assert engine_environment(inherited) == inherited
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("http_proxy", "HTTPS_PROXY", "no_proxy", "All_Proxy", "LLAMA_API_KEY", "LLAMA_ARG_API_PREFIX"),
+        *("LLAMA_ARG_SSL_KEY_FILE", "OMNI_DUPLEX_API_KEY", "OMNI_DUPLEX_PORT", "HF_TOKEN", "NVIDIA_API_KEY"),
+        *("CUDA_X_SECRET", "AWS_ACCESS_KEY_ID", "SSH_AUTH_SOCK", "LD_PRELOAD", "ANYTHING_ELSE", "PATHS", ""),
+    ],
+)
+def test_proxies_keys_and_our_settings_stay_with_us(name: str) -> None:
+    assert engine_environment({name: "x"}) == {}
+
+
+def test_what_the_operator_names_passes_and_wins() -> None:
+    spec = replace(REAL, environment={"HF_TOKEN": "t", "LD_LIBRARY_PATH": "/mine", "PATH": "/p"}, cuda_lib_path="/cuda")
+    command = engine_command(spec, port=1, placeholder=PLACEHOLDER, inherited={"PATH": "/bin", "LD_LIBRARY_PATH": "/l"})
+    assert (command.environment["HF_TOKEN"], command.environment["PATH"]) == ("t", "/p")
+    if sys.platform == "linux":
+        assert command.environment["LD_LIBRARY_PATH"].startswith("/cuda:")
+        assert command.environment["LD_LIBRARY_PATH"].endswith(":/mine")
+    assert "HF_TOKEN" not in repr(spec)
 
 
 def test_a_real_engine_needs_its_files() -> None:
