@@ -16,7 +16,15 @@ from duplex.clock import Clock
 from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import Engine, EngineSession, Mode
 from duplex.engine.succession import Lend, SessionEngines
-from duplex.errors import CapacityError, EngineBusy, EngineError, EngineNotReady, NoSession, OmniDuplexError
+from duplex.errors import (
+    CapacityError,
+    EngineBusy,
+    EngineError,
+    EngineNotReady,
+    NoSession,
+    OmniDuplexError,
+    ShuttingDown,
+)
 from duplex.metrics import Metrics, SessionMeter
 from duplex.tasks import beside, task_group
 from http_compat.choice import SessionChoice
@@ -121,6 +129,7 @@ class HttpSessions:
         self._held: dict[str, _Held] = {}
         self._opening = asyncio.Lock()
         self._before = (rules.mode, True)
+        self._opens = True
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -139,6 +148,10 @@ class HttpSessions:
                 for task in self._tasks:
                     task.cancel()
 
+    def refuse_new(self) -> None:
+        """The server is about to stop: `open` and `reopen` raise `ShuttingDown`, and end nothing for it."""
+        self._opens = False
+
     def end_all(self) -> None:
         """The server shuts down: every stream is told so."""
         for held in self._held.values():
@@ -154,6 +167,7 @@ class HttpSessions:
 
         Raises `CapacityError` when every engine is taken or none works, `EngineError` when it fails at the start.
         """
+        self._check_opens()
         async with self._opening:
             old = self._replaceable(peer)
             if old is not None:
@@ -166,6 +180,7 @@ class HttpSessions:
 
     async def reopen(self, session: HttpSession, peer: Peer) -> HttpSession:
         """A session like this one in its place, with an engine that remembers nothing of it. Raises as `open` does."""
+        self._check_opens()
         async with self._opening:
             held = self._held.get(session.id)
             if held is not None:
@@ -207,6 +222,10 @@ class HttpSessions:
         held = self._held.pop(session.id, None)
         if held is not None:
             held.end()
+
+    def _check_opens(self) -> None:
+        if not self._opens:
+            raise ShuttingDown("The server is shutting down.")
 
     def _find(self, peer: Peer, session_id: str | None) -> _Held | None:
         if session_id in self._held:

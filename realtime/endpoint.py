@@ -1,6 +1,8 @@
 """`/v1/realtime` and `/v1/live/sessions`: accept, authorise, lease an engine, converse, close with the right code."""
 
 import asyncio
+import contextlib
+import json
 import logging
 import math
 import secrets
@@ -47,7 +49,7 @@ from duplex.metrics import Metrics
 from duplex.session import DuplexSession, SessionLimits
 from duplex.tasks import beside, first_of
 from realtime.access import Access
-from realtime.dialects.base import Frame, SessionFacts
+from realtime.dialects.base import Dialect, Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, Protocol, parse_options
 from realtime.pacing import Pacemaker
@@ -296,6 +298,9 @@ class _Connection:
             self._began = True
             with meter.counting(service.clock.now, session.queue_fill):
                 await session.run(talk)
+        except ShuttingDown as error:
+            await self._take_leave(seat, dialect, error)
+            raise
         finally:
             log.info(
                 "session %s ends after %.1f s: %d responses, %d breaks, %.1f s of input dropped, %d engines lost",
@@ -308,6 +313,13 @@ class _Connection:
             )
         if seat.socket is not None:
             await seat.close(dialect.farewell("client_closed"))
+
+    async def _take_leave(self, seat: Seat, dialect: Dialect, error: ShuttingDown) -> None:
+        """What the protocol says last when it is the server that goes; where it has no word for that, an error."""
+        last_words = dialect.farewell("server_shutdown") or [json.dumps(self._error_event(error))]
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(self._service.limits.send_s):
+                await seat.close(last_words, CLOSE_CODES[ShuttingDown], str(error))
 
     async def _keep(self, early: EarlyFrames) -> None:
         """Read on while the engine gets ready: a socket that is not read answers no ping."""

@@ -18,8 +18,8 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from duplex.clock import Clock
-from duplex.errors import ClientError, ClientStalled, NoSession
-from duplex.messages import AppendAudio, ServerMessage
+from duplex.errors import ClientError, ClientStalled, NoSession, ShuttingDown
+from duplex.messages import AppendAudio, ClearOutput, ServerMessage, Warned
 from duplex.session import DuplexSession
 from duplex.tasks import beside, wait_at_most
 from realtime.dialects.base import Dialect, Frame
@@ -35,6 +35,12 @@ _LOSSES = frozenset({1001, 1005, 1006, 1011})
 
 _SILENT_LOSS_S = 20.0
 """A connection that broke without a sign is noticed within a ping and the wait for its pong."""
+
+_STOPS = "server_shutdown"
+"""Code of the last warning."""
+
+_LAST_WORDS_S = 1.0
+"""A client that does not read them by then goes without."""
 
 _BITE_BYTES = 64 * 1024
 """A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
@@ -75,6 +81,8 @@ class Seat:
         self._sending: asyncio.Timeout | None = None
         self._comes_back = False
         self._ended = False
+        self._stops: ShuttingDown | None = None
+        self._told = asyncio.Event()
         self._understood: Callable[[], None] = lambda: None
         self._heard_from_at = self._lost_at = clock.now()
 
@@ -86,6 +94,8 @@ class Seat:
         Raises `ClientStalled` or `WebSocketDisconnect` when the client may not come back for it.
         """
         self._journal.record(message, frames, self._clock.now(), rate_hz)
+        if isinstance(message, Warned) and message.code == _STOPS:
+            self._told.set()
         socket = self.socket
         if socket is not None and await self._deliver(socket, frames):
             return True
@@ -108,31 +118,36 @@ class Seat:
         """Listen to whoever sits here, until the client ends the session, or is lost and nobody comes back.
 
         Never awaits the engine: a socket that is not read cannot hear a break. `understood` is called after each frame.
+        Raises `ShuttingDown` after `end`, when the client was told what becomes of its answer.
         """
         self._understood = understood
         for frame in early:
             await self._understand(frame, dialect, session)
         while not self._ended:
-            if self.socket is not None:
+            if self.socket is not None and self._stops is None:
                 async with beside(reader=self._read(self.socket, dialect, session)):
                     await self._news.wait()
             self._news.clear()
+            if self._stops is not None:
+                await self._take_leave(session, self._stops)
             if dialect.closing or (self._arrival is None and not self._comes_back):
                 return
             session.pause()
             if self._arrival is None and not self._ended:
                 await wait_at_most(self._grace_s, self._news)
                 self._news.clear()
+            if self._stops is not None:
+                raise self._stops
             arrival, self._arrival = self._arrival, None
             if arrival is None:
                 return
             await self._welcome(arrival, dialect, session)
 
-    async def close(self, last_words: list[Frame]) -> None:
+    async def close(self, last_words: list[Frame], code: int = 1000, reason: str = "") -> None:
         """End in an orderly way."""
         if self.socket is not None and _connected(self.socket):
             await _send(self.socket, last_words)
-            await self.socket.close(1000)
+            await self.socket.close(code, reason)
 
     def dismiss(self) -> None:
         """The session is over, and has said so to the socket in use: every handler that waits may go on."""
@@ -155,11 +170,9 @@ class Seat:
         self._interrupt_sending()
         self._news.set()
 
-    def end(self) -> None:
-        """No more grace: when nobody is here the session is over now."""
-        self._grace_s = 0.0
-        if self.socket is None:
-            self._ended = True
+    def end(self, stops: ShuttingDown) -> None:
+        """The session is over: whoever is here is told, and nobody is waited for."""
+        self._stops = stops
         self._news.set()
 
     # --- within
@@ -191,6 +204,14 @@ class Seat:
                     session.receive(request, dialect.event_id)
         finally:
             self._understood()
+
+    async def _take_leave(self, session: DuplexSession, stops: ShuttingDown) -> None:
+        """Cut the answer off and say that the server stops; raises that when it has left."""
+        session.receive(ClearOutput())
+        session.warn(_STOPS, str(stops))
+        if self.socket is not None:
+            await wait_at_most(_LAST_WORDS_S, self._told)
+        raise stops
 
     def _lose(self, by_accident: bool) -> None:
         self.socket = None
@@ -278,6 +299,7 @@ class Seats:
         self.grace_s = grace_s
         self._seats: dict[str, Seat] = {}
         self._by_key: dict[tuple[Owner, str], Seat] = {}
+        self._stops: ShuttingDown | None = None
 
     @contextlib.contextmanager
     def kept(self, seat: Seat, owner: Owner, key: str | None) -> Iterator[None]:
@@ -285,6 +307,8 @@ class Seats:
         self._seats[seat.session_id] = seat
         if key is not None:
             self._by_key[owner, key] = seat
+        if self._stops is not None:
+            seat.end(self._stops)
         try:
             yield
         finally:
@@ -310,11 +334,11 @@ class Seats:
         """The session for which this owner chose `key`."""
         return self._by_key.get((owner, key))
 
-    def end_all(self) -> None:
-        """The server stops: nobody is waited for."""
-        self.grace_s = 0.0
+    def end_all(self, stops: ShuttingDown) -> None:
+        """The server stops: all sessions end, also those that are about to begin."""
+        self._stops = stops
         for seat in self._seats.values():
-            seat.end()
+            seat.end(stops)
 
 
 def _gone() -> NoSession:

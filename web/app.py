@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -29,7 +30,7 @@ from duplex.engine.succession import EngineLease
 from duplex.errors import CapacityError, OmniDuplexError
 from duplex.metrics import Metrics
 from duplex.session import SessionLimits
-from duplex.tasks import beside
+from duplex.tasks import beside, first_of
 from http_compat.control import PortSwitch, make_control_app
 from http_compat.errors import refuse
 from http_compat.routes import HttpService
@@ -44,6 +45,7 @@ from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.connection import HttpConnection
+from web.drain import Drain
 from web.engines import engine_specs, lender, open_engines
 from web.observe import make_observe_router
 from web.phone import phone_lines, phone_url
@@ -58,8 +60,8 @@ _STATIC = Path(__file__).parent / "static"
 _LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 """OpenAI's limit on one event; beyond it the socket closes with 1009."""
 
-_GOODBYE_S = 5
-"""How long calls may take to end after SIGTERM before they are cut."""
+_CONNECTIONS_END_S = 5
+"""How long connections may take to end when the calls are over."""
 
 _MAKES_ROOM_EVERY_S = 2.0
 """Between two looks whether an HTTP session has ended without saying so."""
@@ -124,7 +126,7 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
 
 
 async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
-    """Run until SIGINT or SIGTERM. Returns the exit code.
+    """Run until SIGINT or SIGTERM, and until what these ask for is done: see `web.drain`. Returns the exit code.
 
     Raises `SettingsError` when an address cannot be bound and `EngineStartFailed` when the engine cannot be started.
     """
@@ -151,19 +153,16 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         seats = Seats(settings.conversation.resume_grace_s)
         app = PortSwitch(create_app(settings, pool, service, seats, access), make_control_app(service), control_port)
 
-        def say_goodbye() -> None:
-            service.sessions.end_all()
-            seats.end_all()
-
+        drain = Drain(pool, service.sessions, seats, clock, patience_s=settings.server.drain_s)
         entrance = Turnstile(app, access, settings.limits, clock, metrics)
-        server = _Server(_config(entrance, tls, settings.server.trust_proxy), before_shutdown=say_goodbye)
+        server = _Server(_config(entrance, tls, settings.server.trust_proxy), drain)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
         phone = await asyncio.to_thread(_phone_notes, settings, port)
         ports, notes = Ports(port, control_port), (*(tls.notes if tls else ()), *phone)
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
-        await stack.enter_async_context(registered(settings, port, service))
+        await stack.enter_async_context(registered(settings, port, service, until=drain.began))
         await server.serve(sockets=[listener, control])
     return 0
 
@@ -178,17 +177,28 @@ def _phone_notes(settings: Settings, port: int) -> tuple[str, ...]:
 
 
 class _Server(uvicorn.Server):
-    """Ends HTTP sessions when it is told to stop, and calls whose client is away: they would else hold it until it
-    cuts them."""
+    """Serves on while it drains, so that whoever comes is told; then closes what is open, as uvicorn does.
 
-    def __init__(self, config: uvicorn.Config, *, before_shutdown: Callable[[], None]) -> None:
+    uvicorn by itself closes every WebSocket at the first signal, before the calls could say a word.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
-        self._before_shutdown = before_shutdown
+        self._drain = drain
+        self._loop = asyncio.get_running_loop()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, tell the streams, wait for the connections to end."""
-        self._before_shutdown()
-        await super().shutdown(sockets)
+    async def main_loop(self) -> None:
+        """Until there is nothing left to wait for."""
+        await first_of(serving=super().main_loop(), drain=self._drain.run())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal has come: begin to end, or end at once."""
+        if self._drain.began.is_set():
+            self.force_exit = True
+            # When it has ended, uvicorn raises it again for whoever had a handler before: what is left is cancelled.
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._drain.begin, sig)
 
 
 class _PageHeaders:
@@ -216,7 +226,7 @@ def _config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvico
         ws_ping_interval=10.0,
         ws_ping_timeout=10.0,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GOODBYE_S,
+        timeout_graceful_shutdown=_CONNECTIONS_END_S,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -193,6 +193,7 @@ def _add_server_flags(group: argparse._ArgumentGroup) -> None:
     add("--tls", dest="server.tls", metavar="off|self-signed", help="https and wss, with a certificate made here (off)")
     add("--tls-cert", dest="server.tls_cert", metavar="FILE", help="https and wss, with this certificate (PEM)")
     add("--tls-key", dest="server.tls_key", metavar="FILE", help="the key of --tls-cert (PEM)")
+    add("--drain-s", dest="server.drain_s", metavar="S", help="how long calls may go on after SIGTERM (30)")
     add("--state-dir", dest="server.state_dir", metavar="DIR", help="keeps the certificate made here (the user's)")
 
 

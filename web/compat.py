@@ -65,12 +65,21 @@ async def http_service(
 
 
 @contextlib.asynccontextmanager
-async def registered(settings: Settings, port: int, service: HttpService) -> AsyncIterator[None]:
-    """Registered with the backend while the body runs, when the settings name one. Without one nothing is called."""
-    if settings.registration.url is None:
+async def registered(
+    settings: Settings, port: int, service: HttpService, *, until: asyncio.Event
+) -> AsyncIterator[None]:
+    """Registered with the backend while the body runs and `until` is not set, when the settings name one. Without one
+    nothing is called."""
+    url = settings.registration.url
+    if url is None:
         yield
         return
-    async with beside(registration=_stay_registered(settings, settings.registration.url, port, service)):
+
+    async def stay() -> None:
+        async with beside(registration=_stay_registered(settings, url, port, service)):
+            await until.wait()
+
+    async with beside(registered=stay()):
         yield
 
 

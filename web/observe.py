@@ -56,18 +56,20 @@ class _Engines(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One series for each engine and state, 1 for the state it is in."""
-        info, states, restarts = self._families()
+        info, draining, states, restarts = self._families()
         info.add_metric([], {"version": project_version()})
+        draining.add_metric([], float(self._pool.is_closing))
         for number, engine in enumerate(self._pool.status()):
             for state in EngineState:
                 states.add_metric([str(number), engine.kind, state], float(engine.state is state))
             restarts.add_metric([str(number)], engine.restarts)
-        yield from (info, states, restarts)
+        yield from (info, draining, states, restarts)
 
     @staticmethod
-    def _families() -> tuple[InfoMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+    def _families() -> tuple[InfoMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
         return (
             InfoMetricFamily("omni_duplex", "This server."),
+            GaugeMetricFamily("omni_duplex_draining", "1 from the signal to stop on: nothing new is taken.", labels=[]),
             GaugeMetricFamily(
                 "omni_duplex_engine_state", "1 for the state an engine is in.", labels=["engine", "kind", "state"]
             ),

@@ -29,6 +29,7 @@ OPTIONS = (
     Option("server.tls", "--tls", ("OMNI_DUPLEX_TLS",)),
     Option("server.tls_cert", "--tls-cert", ("OMNI_DUPLEX_TLS_CERT",)),
     Option("server.tls_key", "--tls-key", ("OMNI_DUPLEX_TLS_KEY",)),
+    Option("server.drain_s", "--drain-s", ("OMNI_DUPLEX_DRAIN_S",)),
     Option("server.state_dir", "--state-dir", ("OMNI_DUPLEX_STATE_DIR",)),
     Option("engine.kind", "--engine", ("OMNI_DUPLEX_ENGINE",)),
     Option("engine.count", "--engines", ("OMNI_DUPLEX_ENGINES",)),

@@ -81,6 +81,8 @@ class ServerSettings(_Part):
     tls_cert: UserPath | None = None
     """The operator's own certificate, with what leads to its authority, and its key: https and wss with these."""
     tls_key: UserPath | None = None
+    drain_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    """How long calls may go on after SIGTERM; 0 for not at all."""
     state_dir: UserPath | None = None
     """Where what is made here is kept. Default: the user's, by the custom of the system."""
 

@@ -110,6 +110,8 @@ class EnginePool:
         """Why somebody who comes now would be refused; None when he would get an engine, or, if he `waits`, a place.
 
         None too where there is no queue."""
+        if self._closing:
+            return self._refusal()
         if self._free() is not None:
             return None
         if self._queue.limit == 0:
@@ -128,6 +130,21 @@ class EnginePool:
         if self._queue.limit:
             return None if self._free() is not None else self._no_place()
         return None if {EngineState.READY, EngineState.FINISHING} & states else self._refusal()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing is lent out any more, because the server ends."""
+        return self._closing
+
+    @property
+    def calls(self) -> int:
+        """How many engines are in a conversation."""
+        return sum(host.status.state is EngineState.LEASED for host in self._hosts)
+
+    async def wait_hung_up(self) -> None:
+        """Return when no engine is in a conversation any more. After `close`, when nobody gets another one."""
+        for host in self._hosts:
+            await host.wait_while(EngineState.LEASED)
 
     @property
     def can_lease(self) -> bool:
@@ -169,7 +186,7 @@ class EnginePool:
                 asyncio.ensure_future(host.wait_while(state)) for host in self._hosts if host.status.state is state
             ]
             try:
-                if waiting and not len(self._queue):
+                if waiting and not len(self._queue) and not self._closing:
                     await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 # Also when the caller gives up: nobody else would end them.

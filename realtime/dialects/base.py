@@ -51,7 +51,7 @@ class Dialect(Protocol):
         ...
 
     def farewell(self, reason: str) -> list[Frame]:
-        """What the client hears last in an orderly end."""
+        """What the client hears last: `reason` is `client_closed` or `server_shutdown`."""
         ...
 
     @property

@@ -222,7 +222,9 @@ class LiveDialect:
 
     def farewell(self, reason: str) -> list[Frame]:
         """`session.closed` with what the session came to."""
-        closed = {"type": "session.closed", "reason": "close_requested", "usage": self._usage()}
+        # Of the protocol's reasons the only one that means: not the client, and nothing was wrong.
+        why = "remote_hangup" if reason == "server_shutdown" else "close_requested"
+        closed = {"type": "session.closed", "reason": why, "usage": self._usage()}
         if self._starting is None:
             # A session that was never started has nothing that could be shown of it.
             return self._take_waiting()

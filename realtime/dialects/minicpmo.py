@@ -153,8 +153,8 @@ class MiniCPMODialect:
         return write_sound({"type": "response.output_audio.delta", **said}, "audio", samples.tobytes())
 
     def farewell(self, reason: str) -> list[Frame]:
-        """Why it ended: because the client stopped, or because its time is up."""
-        return [_text("session.closed", reason=self._reason)]
+        """Why it ended: because the client or the server stopped, or because its time is up."""
+        return [_text("session.closed", reason=reason if reason == "server_shutdown" else self._reason)]
 
     # --- by the clock
 

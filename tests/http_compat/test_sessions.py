@@ -12,7 +12,7 @@ from duplex.engine.base import EngineListen, EngineSession, EngineText, Mode
 from duplex.engine.pool import Meanwhile
 from duplex.engine.queue import Place
 from duplex.engine.succession import EngineLease
-from duplex.errors import EngineBusy, EngineExited, EngineNotReady, EngineStartFailed, NoSession
+from duplex.errors import EngineBusy, EngineExited, EngineNotReady, EngineStartFailed, NoSession, ShuttingDown
 from duplex.tasks import beside
 from http_compat.choice import SessionChoice
 from http_compat.line import Errand
@@ -420,3 +420,15 @@ async def test_nothing_outlives_the_service() -> None:
     events = [event async for event in reply.events()]
     assert events[-1].count(b'"done": true') == 1
     assert len(built.engines) == 2
+
+
+async def test_a_server_that_is_about_to_stop_ends_no_session_for_a_new_one() -> None:
+    async with house(policy=SessionPolicy.TAKEOVER) as (_, sessions):
+        session = await open_for(sessions, ALICE)
+        sessions.refuse_new()
+        with pytest.raises(ShuttingDown):
+            await open_for(sessions, BOB)
+        with pytest.raises(ShuttingDown):
+            await sessions.reopen(session, ALICE)
+        await ask(session)
+        assert not session.is_over

@@ -26,6 +26,7 @@ from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import CLOSE_CODES, RealtimeService, make_router
 from realtime.keys import KeyRing
+from realtime.seat import Seats
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD, LoudIsSpeech
 from tests.duplex.test_pictures import picture
@@ -91,7 +92,9 @@ def loud_is_speech(*, behind_canceller: bool = False) -> LoudIsSpeech:
     return LoudIsSpeech()
 
 
-def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **limits: Any) -> FastAPI:
+def app(
+    pool: Pool, access: Access | None = None, *, cancels: bool = False, seats: Seats | None = None, **limits: Any
+) -> FastAPI:
     application = FastAPI()
     service = RealtimeService(
         lease=pool.lease,
@@ -101,6 +104,7 @@ def app(pool: Pool, access: Access | None = None, *, cancels: bool = False, **li
         make_detector=loud_is_speech,
         clock=MonotonicClock(),
         make_canceller=Deaf if cancels else None,
+        seats=seats or Seats(),
     )
     application.include_router(make_router(service))
     return application

@@ -15,6 +15,7 @@ from realtime.access import Access
 from realtime.dialects import minicpmo
 from realtime.dialects.choice import LIVE_PATH
 from realtime.keys import KeyRing
+from realtime.seat import Seats
 from tests.duplex.fake_engine import FakeEngine, answer, is_answer
 from tests.duplex.talk import LOUD
 from tests.realtime.dialects import test_live, test_minicpmo
@@ -24,6 +25,16 @@ from tests.realtime.test_endpoint import Pool, app
 START: dict[str, Any] = {"type": "session.start", "session": {"model": "m"}}
 SIMPLEX = "?conversation=simplex"
 DEMO = "?mode=audio&conversation=simplex"
+SPOKEN = LOUD * 24_000 + bytes(38_400)
+END_WORDS = {
+    "response.done",
+    "response.cancelled",
+    "response.listen",
+    "error",
+    "info",
+    "session.warning",
+    "session.closed",
+}
 
 
 @contextlib.asynccontextmanager
@@ -181,6 +192,42 @@ async def test_an_engine_that_dies_ends_each_protocol_with_1011(path: str) -> No
         pool.engine.emit(EngineExited("The engine died (signal 9)."))
         assert await client.closed() == 1011
         assert client.events[-1]["error"]["code"] == ("inference_failed" if query else "engine_lost")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "begin", "last_words"),
+    [
+        ("/v1/realtime", "", {}, ["response.done", "error"]),
+        ("/v1/realtime", "?ext=1", {}, ["response.done", "session.warning", "session.closed"]),
+        (LIVE_PATH, SIMPLEX, START, ["info", "session.closed"]),
+        ("/v1/realtime", DEMO, test_minicpmo.UPDATE, ["response.cancelled", "response.listen", "session.closed"]),
+    ],
+)
+async def test_a_server_that_stops_ends_the_answer_and_says_so(
+    path: str, query: str, begin: dict[str, Any], last_words: list[str]
+) -> None:
+    """In the words of each protocol, and once."""
+    engine, seats = FakeEngine(answer("A long story.", 30.0)[:2]), Seats()
+    async with serving(app(Pool(engine), seats=seats)) as address, peer(address, query, path=path) as client:
+        if begin:
+            await client.send(begin)
+        if query == DEMO:
+            await client.until("session.created")
+            await ask_demo(client)
+        elif begin:
+            await say(client, 1.0, 0.8)
+        else:
+            await client.send({"type": "input_audio_buffer.append", "audio": base64.b64encode(SPOKEN).decode()})
+        await client.wait(lambda: any(kind.endswith("audio.delta") for kind in client.types))
+        seats.end_all(ShuttingDown("The server is shutting down."))
+        assert await client.closed() == 1012
+        assert client.close_reason == "The server is shutting down."
+        assert [kind for kind in client.types if kind in END_WORDS][-len(last_words) :] == last_words
+        assert client.types.count("response.done") == last_words.count("response.done")
+        last = client.events[-1]
+        assert last.get("reason", "") == {LIVE_PATH: "remote_hangup"}.get(path, "server_shutdown" if query else "")
+        if path == LIVE_PATH:
+            test_live.checked(json.dumps(last))
 
 
 async def test_keys_count_for_live_too() -> None:

@@ -18,7 +18,7 @@ from duplex.engine.base import EngineSession, Mode
 from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool, Meanwhile
 from duplex.engine.succession import EngineLease
-from duplex.errors import CapacityError
+from duplex.errors import CapacityError, ShuttingDown
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
@@ -244,7 +244,7 @@ async def test_a_kept_seat_keeps_its_engine_from_those_who_wait() -> None:
             await server.until(lambda: seat.socket is None)
             await (await second.connection.ping())
             assert second.types == ["session.queued"]
-            seats.end_all()
+            seat.end(ShuttingDown("The server is shutting down."))
             await second.until("session.created")
 
 

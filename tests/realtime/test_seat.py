@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import EngineAudio, Mode
-from duplex.errors import ClientStalled, EngineExited
+from duplex.errors import ClientStalled, EngineExited, ShuttingDown
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
@@ -29,6 +29,7 @@ from tests.realtime.test_endpoint import Pool, ask, loud_is_speech
 
 BINARY = "?audio=binary&input_rate=16000"
 STOCK = "?session=kitchen"
+STOPS = ShuttingDown("The server is shutting down.")
 
 
 class Line:
@@ -83,7 +84,7 @@ async def line(engine: FakeEngine, **options: Any) -> AsyncIterator[Line]:
         try:
             yield one
         finally:
-            one.seats.end_all()
+            one.seats.end_all(STOPS)
 
 
 def received(client: Peer, before: int = 0) -> int:
@@ -285,7 +286,7 @@ async def test_a_server_that_stops_waits_for_nobody() -> None:
         client.connection.transport.abort()
         await client.closed()
         assert one.pool.leased
-        one.seats.end_all()
+        one.seats.end_all(STOPS)
         await one.pool.until_returned()
         await stopping.aclose()
 

@@ -214,6 +214,8 @@ async def test_sigterm_in_mid_call_tells_the_client_to_come_back_and_leaves_noth
         assert await asyncio.to_thread(placeholder.exists), "in the private directory of this server"
         server.process.send_signal(signal.SIGTERM)
         assert await client.closed() == 1012
+        assert (await client.until("response.done"))["response"]["status"] == "cancelled"
+        assert client.events[-1]["reason"] == "server_shutdown"
     assert await server.process.wait() == 0
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
     assert not await asyncio.to_thread(placeholder.parent.exists)
