@@ -71,7 +71,11 @@ class Turnstile:
             except TooManyRequests as error:
                 # Only the endpoint knows how to say it in the words of the protocol.
                 scope = {**scope, REFUSAL: error}
-            await self._app(scope, self._metered(receive, charges, self._idle_s), send)
+            if self._idle_s:
+                patience = _Patience(receive, self._idle_s)
+                held.callback(patience.end)
+                receive = patience.receive
+            await self._app(scope, self._metered(receive, charges), send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         charges = self._charges(scope)
@@ -83,7 +87,7 @@ class Turnstile:
             self._metrics.refused("http", error)
             await (await refuse(Request(scope), error))(scope, receive, send)
         else:
-            await self._app(scope, self._metered(receive, charges, 0.0), send)
+            await self._app(scope, self._metered(receive, charges), send)
 
     @contextlib.contextmanager
     def _entered(self, charge: _Charge) -> Iterator[None]:
@@ -93,14 +97,14 @@ class Turnstile:
         finally:
             charge.quotas.leave(charge.owner, self._clock.now())
 
-    def _metered(self, receive: Receive, charges: Sequence[_Charge], idle_s: float) -> Receive:
-        """`receive`, with what comes charged. It raises `TooManyRequests`, and `ClientStalled` after `idle_s` of
-        nothing; whoever reads the messages knows what to do with both."""
-        if not charges and not idle_s:
+    def _metered(self, receive: Receive, charges: Sequence[_Charge]) -> Receive:
+        """`receive`, with what comes charged. It raises `TooManyRequests`; whoever reads the messages knows what to do
+        with it."""
+        if not charges:
             return receive
 
         async def metered() -> Message:
-            message = await (_within(idle_s, receive) if idle_s else receive())
+            message = await receive()
             size = _size(message)
             if size:
                 for charge in charges:
@@ -122,12 +126,51 @@ class Turnstile:
         return charges
 
 
-async def _within(idle_s: float, receive: Receive) -> Message:
-    try:
-        async with asyncio.timeout(idle_s):
-            return await receive()
-    except TimeoutError:
-        raise ClientStalled(f"Nothing has come for {idle_s:.0f} s: send audio, or session.heartbeat.") from None
+class _Patience:
+    """With one client. `receive` raises `ClientStalled` when nothing has come for `limit_s` seconds of waiting.
+
+    One timer serves all of a connection's waits: when it fires it is set anew if the newest of them has not lasted long
+    enough. A timer for each message would cost more than the message.
+    """
+
+    def __init__(self, receive: Receive, limit_s: float) -> None:
+        self._receive = receive
+        self._limit_s = limit_s
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._waiter: asyncio.Task[object] | None = None
+        self._is_over = False
+        self._timer = self._loop.call_at(self._since + limit_s, self._look)
+
+    async def receive(self) -> Message:
+        """The next message."""
+        self._since = self._loop.time()
+        self._waiter = waiter = asyncio.current_task(self._loop)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            # Whoever else wants the task to end must not be taken for the timer.
+            is_over, self._is_over = self._is_over, False
+            if not is_over or waiter is None or waiter.uncancel():
+                raise
+            raise ClientStalled(
+                f"Nothing has come for {self._limit_s:.0f} s: send audio, or session.heartbeat."
+            ) from None
+        finally:
+            self._waiter = None
+
+    def end(self) -> None:
+        """The connection is over."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        # While nobody waits the client is not to blame.
+        since = now if self._waiter is None else self._since
+        if self._waiter is not None and now >= since + self._limit_s:
+            self._is_over, since = True, now
+            self._waiter.cancel()
+        self._timer = self._loop.call_at(since + self._limit_s, self._look)
 
 
 def _size(message: Message) -> int:

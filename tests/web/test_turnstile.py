@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from duplex.clock import MonotonicClock
+from duplex.errors import ClientStalled
 from duplex.metrics import Metrics
 from realtime.access import Access
 from realtime.keys import KeyRing
@@ -16,6 +17,7 @@ from tests.duplex.fake_engine import FakeEngine
 from tests.realtime.server import peer, serving
 from tests.realtime.test_endpoint import BINARY, Pool, app
 from web import app as web_app
+from web import turnstile
 from web.limits import LimitSettings
 from web.turnstile import Turnstile
 
@@ -92,6 +94,35 @@ async def test_who_says_nothing_is_let_go() -> None:
     async with guarded(idle_s=0.2) as address, peer(address, BINARY) as caller:
         assert await caller.closed() == 1008
         assert "Nothing has come" in caller.close_reason
+
+
+async def test_a_client_that_is_heard_is_not_let_go_and_its_timer_is_not_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, now_s = asyncio.get_running_loop(), 1000.0
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+    calls = asyncio.Queue[Any]()
+    patience = turnstile._Patience(calls.get, 60.0)
+    timers = []
+    monkeypatch.setattr(loop, "call_at", lambda when, look: timers.append((when, look)))
+    for now_s in (1020.0, 1040.0):
+        calls.put_nowait({"at": now_s})
+        assert await patience.receive() == {"at": now_s}
+    assert not timers
+    waiting = asyncio.create_task(patience.receive())
+    await asyncio.sleep(0)
+    now_s = 1060.0
+    patience._look()
+    assert [when for when, _ in timers] == [1100.0], "60 s after the wait began"
+    now_s = 1100.0
+    timers[0][1]()
+    with pytest.raises(ClientStalled):
+        await waiting
+    ends = asyncio.create_task(patience.receive())
+    await asyncio.sleep(0)
+    ends.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ends
 
 
 async def test_wrong_keys_over_http_are_counted_and_right_ones_go_on() -> None:
