@@ -44,7 +44,7 @@ from realtime.voices_route import make_voices_router
 from web.api_keys import open_keys
 from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
 from web.compat import http_service, registered
-from web.connection import HttpConnection
+from web.connection import HttpConnection, WebSocketConnection
 from web.drain import Drain
 from web.engines import engine_specs, lender, open_engines
 from web.observe import make_observe_router
@@ -219,7 +219,7 @@ class _PageHeaders:
 def _config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=WebSocketConnection,
         # Compressing speech saves 5 % of its bytes and costs 40 microseconds a frame.
         ws_per_message_deflate=False,
         ws_max_size=_LARGEST_MESSAGE_BYTES,

@@ -11,6 +11,8 @@ import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from web.connection import WebSocketConnection
+
 __all__ = ["Peer", "peer", "serving"]
 
 _PATIENCE_S = 20.0
@@ -23,7 +25,7 @@ async def serving(app: Any, config: uvicorn.Config | None = None) -> AsyncIterat
     listener = socket.create_server(("127.0.0.1", 0))
     config = config or uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=WebSocketConnection,
         ws_per_message_deflate=False,
         ws_max_size=16 * 1024 * 1024,
         log_config=None,
