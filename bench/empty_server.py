@@ -8,19 +8,18 @@ import argparse
 import json
 from collections.abc import Sequence
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
+
+from bench.web_server import say_ready, serve_bare
 
 __all__ = ["main"]
 
-_STATUS = json.dumps({"engines": [{"state": "ready"}]}).encode()
 _CREATED = json.dumps({"type": "session.created"})
 
 
 async def _app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": _STATUS})
+        await say_ready(send)
         return
     await receive()
     await send({"type": "websocket.accept"})
@@ -35,15 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=["serve"])
     parser.add_argument("--port", type=int, required=True)
     options, _ = parser.parse_known_args(argv)
-    uvicorn.run(
-        _app,
-        port=options.port,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-    )
+    serve_bare(_app, options.port)
     return 0
 
 

@@ -53,7 +53,7 @@ from web.settings import Settings, SettingsError
 from web.tls import Tls, lan_addresses, open_tls
 from web.turnstile import Turnstile
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "serve", "server_config"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -155,7 +155,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
 
         drain = Drain(pool, service.sessions, seats, clock, patience_s=settings.server.drain_s)
         entrance = Turnstile(app, access, settings.limits, clock, metrics)
-        server = _Server(_config(entrance, tls, settings.server.trust_proxy), drain)
+        server = _Server(server_config(entrance, tls, settings.server.trust_proxy), drain)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
@@ -216,7 +216,8 @@ class _PageHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def _config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvicorn.Config:
+def server_config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) -> uvicorn.Config:
+    """The web server that serves `app`, its address not said. `trusted` are the proxies that may name a client."""
     return uvicorn.Config(
         app,
         ws=WebSocketConnection,

@@ -1,8 +1,8 @@
 """Many calls from one process: `python -m bench.capacity.client --port PORT --sessions N`.
 
-Each sends 50 frames of room noise a second, spread evenly over the 20 ms, and counts the sound that comes. A line of
-JSON says when the measured time begins, a second one what was found; the process keeps its calls until its standard
-input ends.
+Each sends 50 frames of room noise a second and counts the sound that comes. Their frames are spread evenly over the
+20 ms, and their seconds over the first second, in which they begin one after the other. A line of JSON says when the
+measured time begins, a second one what was found; the process keeps its calls until its standard input ends.
 """
 
 import argparse
@@ -162,8 +162,12 @@ class _Crowd:
         )
 
     def _send(self, late_s: float) -> None:
-        call = self._calls[self._slots % len(self._calls)]
+        round_, number = divmod(self._slots, len(self._calls))
         self._slots += 1
+        if round_ < number * _FRAMES // len(self._calls):
+            # Strangers do not call at the same moment: each of them has its own beat within a second.
+            return
+        call = self._calls[number]
         self.lateness_s.append(late_s)
         call.frames += 1
         frame = self._frames[call.frames % _FRAMES]

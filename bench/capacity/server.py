@@ -1,13 +1,12 @@
 """The server whose capacity is measured: `python -m bench.capacity.server serve --port PORT [--bare]`.
 
-All of ours from the socket to the engine's port, around an engine that costs nothing; with `--bare` the floor: the same
-web server and loop around an application that counts frames and answers each tenth of a second with as much sound.
+All of ours from the socket to the engine's port, around an engine that costs nothing; with `--bare` the floor: the web
+server and loop we are built on, around an application that counts frames and answers each 100 ms with as much sound.
 """
 
 import argparse
 import contextlib
 import gc
-import json
 from collections.abc import AsyncIterator, Sequence
 
 import uvicorn
@@ -16,26 +15,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bench.capacity.engine import SpeakingEngine
 from bench.capacity.probe import Probe
+from bench.web_server import STATUS, say_ready, serve_bare
 from duplex.clock import MonotonicClock
 from duplex.conversation_settings import ConversationSettings
 from duplex.detectors import default_detector
 from duplex.engine.base import EngineSession
 from duplex.engine.pool import Meanwhile
 from duplex.engine.succession import EngineLease
+from duplex.metrics import Metrics
 from duplex.session import SessionLimits
 from realtime.access import Access
 from realtime.endpoint import RealtimeService, make_router
+from web.app import server_config
+from web.limits import LimitSettings
+from web.turnstile import Turnstile
 
 __all__ = ["bare_app", "main", "our_app"]
 
-_STATUS: dict[str, object] = {"engines": [{"state": "ready"}]}
 _FRAMES_A_PIECE = 5
 _PIECE = bytes(4800)
 """100 ms at 24 kHz, the pieces in which ours leaves."""
 
 
-def our_app() -> FastAPI:
+def our_app() -> ASGIApp:
     """The product's own stack, with an engine for whoever comes."""
+    access, clock = Access(), MonotonicClock()
 
     @contextlib.asynccontextmanager
     async def lease(
@@ -48,27 +52,26 @@ def our_app() -> FastAPI:
 
     service = RealtimeService(
         lease=lease,
-        access=Access(),
+        access=access,
         defaults=ConversationSettings(),
         limits=SessionLimits(),
         make_detector=default_detector,
-        clock=MonotonicClock(),
+        clock=clock,
     )
     app = FastAPI()
     app.include_router(make_router(service))
 
     @app.get("/status")
     async def status() -> dict[str, object]:
-        return _STATUS
+        return STATUS
 
-    return app
+    return Turnstile(app, access, LimitSettings(), clock, Metrics())
 
 
 async def bare_app(scope: Scope, receive: Receive, send: Send) -> None:
     """As many bytes in and out, and nothing else."""
     if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": json.dumps(_STATUS).encode()})
+        await say_ready(send)
         return
     await receive()
     await send({"type": "websocket.accept"})
@@ -87,22 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bare", action="store_true")
     options, _ = parser.parse_known_args(argv)
-    app: ASGIApp = bare_app if options.bare else our_app()
+    app = Probe(bare_app if options.bare else our_app())
     gc.collect()
     gc.freeze()
-    uvicorn.run(
-        Probe(app),
-        port=options.port,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_ping_interval=10.0,
-        ws_ping_timeout=10.0,
-        backlog=1024,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
+    if options.bare:
+        serve_bare(app, options.port)
+    else:
+        config = server_config(app, None)
+        config.port = options.port
+        uvicorn.Server(config).run()
     return 0
 
 

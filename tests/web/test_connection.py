@@ -25,7 +25,7 @@ async def yes(scope: Any, receive: Any, send: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with serving(yes, web_app._config(yes, None)) as address, asyncio.timeout(20.0):
+    async with serving(yes, web_app.server_config(yes, None)) as address, asyncio.timeout(20.0):
         host, _, port = address.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         yield reader, writer

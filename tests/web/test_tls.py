@@ -25,7 +25,7 @@ from websockets.sync.client import connect as connect_sync
 from http_compat.minicpmo_cpp_http_server import OLD_BANNER
 from tests.web.speech import MICROPHONE_RATE_HZ, speech
 from web import cli
-from web.app import _config, _listen
+from web.app import _listen, server_config
 from web.banner import Ports
 from web.certificate import make_pair, read_pair
 from web.settings import ServerSettings, SettingsError, load_settings
@@ -327,7 +327,7 @@ async def _greet(scope: Scope, receive: Receive, send: Send) -> None:
 @asynccontextmanager
 async def served(tls: Tls | None) -> AsyncIterator[tuple[uvicorn.Server, str]]:
     """A server in this process, as ours is configured, with its host and port."""
-    running = uvicorn.Server(_config(_greet, tls))
+    running = uvicorn.Server(server_config(_greet, tls))
     with _listen("127.0.0.1", 0, "--port") as listener:
         serving = asyncio.create_task(running.serve(sockets=[listener]))
         try:

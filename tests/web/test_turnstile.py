@@ -149,7 +149,7 @@ async def test_inits_are_as_dear_as_connections() -> None:
 async def test_where_somebody_comes_from_is_believed_of_named_proxies_only(trusted: tuple[str, ...], last: int) -> None:
     entrance = Turnstile(_bare, Access(), LimitSettings(connects_per_minute=1), MonotonicClock(), Metrics())
     async with (
-        serving(entrance, web_app._config(entrance, None, trusted)) as address,
+        serving(entrance, web_app.server_config(entrance, None, trusted)) as address,
         httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http,
     ):
         assert (await http.post("/omni/init_sys_prompt", headers=FAR)).status_code == 200
