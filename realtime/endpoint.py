@@ -52,6 +52,7 @@ from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, Protocol, parse_options
+from realtime.outlet import hang_up, send
 from realtime.pacing import Pacemaker
 from realtime.queue_events import QueueEvents
 from realtime.queueing import EarlyFrames, Queueing
@@ -335,14 +336,13 @@ class _Connection:
         return bytes(message["bytes"]) if text is None else text
 
     async def _send_text(self, frame: Frame) -> None:
-        assert isinstance(frame, str)
-        await self._socket.send_text(frame)
+        await send(self._socket, frame)
 
     async def _explain(self, error: ClientError) -> None:
         """Say why something was refused without which the connection goes on."""
         event = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
         async with asyncio.timeout(self._service.limits.send_s):
-            await self._socket.send_json({"type": "error", "event_id": "event_refused", "error": event})
+            await send(self._socket, json.dumps({"type": "error", "event_id": "event_refused", "error": event}))
 
     async def _refuse(self, error: OmniDuplexError) -> None:
         log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
@@ -355,8 +355,8 @@ class _Connection:
         reason = str(error).encode()[:_REASON_BYTES].decode(errors="ignore")
         try:
             async with asyncio.timeout(self._service.limits.send_s):
-                await self._socket.send_json(self._error_event(error))
-                await self._socket.close(CLOSE_CODES[type(error)], reason)
+                await send(self._socket, json.dumps(self._error_event(error)))
+                await hang_up(self._socket, CLOSE_CODES[type(error)], reason)
         except (TimeoutError, WebSocketDisconnect):
             log.info("session %s: the client was gone before it could be told", self._session_id)
 

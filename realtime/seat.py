@@ -23,6 +23,7 @@ from duplex.messages import AppendAudio, ClearOutput, ServerMessage, Warned
 from duplex.session import DuplexSession
 from duplex.tasks import beside, wait_at_most
 from realtime.dialects.base import Dialect, Frame
+from realtime.outlet import hang_up, send
 from realtime.resume import Journal, Replay, replaced_event, resumed_event, same_token
 
 __all__ = ["Arrival", "Owner", "Seat", "Seats"]
@@ -146,8 +147,9 @@ class Seat:
     async def close(self, last_words: list[Frame], code: int = 1000, reason: str = "") -> None:
         """End in an orderly way."""
         if self.socket is not None and _connected(self.socket):
-            await _send(self.socket, last_words)
-            await self.socket.close(code, reason)
+            for frame in last_words:
+                await send(self.socket, frame)
+            await hang_up(self.socket, code, reason)
 
     def dismiss(self) -> None:
         """The session is over, and has said so to the socket in use: every handler that waits may go on."""
@@ -223,13 +225,14 @@ class Seat:
         try:
             async with asyncio.timeout(self._send_s) as patience:
                 self._sending = patience
-                await _send(socket, frames)
+                for frame in frames:
+                    await send(socket, frame)
         except TimeoutError:
             if not self._wanted:
                 raise ClientStalled(f"The client has not read for {self._send_s:.0f} s.") from None
             if self.socket is socket and self._arrival is None:
                 self._lose(by_accident=True)
-        except (WebSocketDisconnect, RuntimeError):
+        except WebSocketDisconnect:
             # Whether it was lost or has hung up, the reader will be told.
             if not self._wanted:
                 raise
@@ -282,11 +285,11 @@ class Seat:
         socket, guest = self.socket, self._guest
         self.socket = self._guest = None
         if socket is not None and _connected(socket):
-            with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            with contextlib.suppress(TimeoutError, WebSocketDisconnect):
                 async with asyncio.timeout(min(1.0, self._send_s)):
                     if tell:
-                        await socket.send_text(replaced_event(self.session_id, self._sockets))
-                    await socket.close(1008, "session_replaced")
+                        await send(socket, replaced_event(self.session_id, self._sockets))
+                    await hang_up(socket, 1008, "session_replaced")
         if guest is not None:
             guest.left.set()
 
@@ -347,14 +350,6 @@ def _gone() -> NoSession:
         code="session_resume_expired",
         param="session_id",
     )
-
-
-async def _send(socket: WebSocket, frames: Iterable[Frame]) -> None:
-    for frame in frames:
-        if isinstance(frame, bytes):
-            await socket.send_bytes(frame)
-        else:
-            await socket.send_text(frame)
 
 
 def _connected(socket: WebSocket) -> bool:

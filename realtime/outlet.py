@@ -1,0 +1,30 @@
+"""The way out into a socket, which the client or the web server may have closed already."""
+
+from fastapi import WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from realtime.dialects.base import Frame
+
+__all__ = ["hang_up", "send"]
+
+_BROKEN = 1006
+
+
+async def send(socket: WebSocket, frame: Frame) -> None:
+    """Send one frame. Raises `WebSocketDisconnect` when the socket is closed, whoever did it."""
+    try:
+        if isinstance(frame, bytes):
+            await socket.send_bytes(frame)
+        else:
+            await socket.send_text(frame)
+    except RuntimeError:
+        # The web server closes by itself a socket that sends no pong, and takes whatever is sent then for a mistake.
+        raise WebSocketDisconnect(_BROKEN) from None
+
+
+async def hang_up(socket: WebSocket, code: int, reason: str | None = None) -> None:
+    """Close it. Raises as `send` does."""
+    try:
+        await socket.close(code, reason)
+    except RuntimeError:
+        raise WebSocketDisconnect(_BROKEN) from None
