@@ -1,40 +1,28 @@
-"""`python -m bench.dialects`: what OpenAI's events cost beside raw sound, on one server and in one run.
+"""What OpenAI's events cost beside raw sound, on one server and in one run.
 
-Two clients call in turn and say the same: one in the binary dialect, one that is openai-python as it is installed. With
-`QUICK=1` in the environment three calls each.
+Two clients call in turn and say the same: one in the binary dialect, one that is openai-python as it is installed.
 """
 
-import argparse
 import asyncio
-import os
-import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
-from rich.console import Console
 
 from bench.caller import calling
-from bench.encoding import DELTA_MS, DIALECTS, encoding_us
-from bench.errors import BenchError, run_measurement
+from bench.encoding import DELTA_MS
+from bench.errors import BenchError
 from bench.figures import Goal, Row, percentile
 from bench.microphone import Microphone
-from bench.report import machine, show, write_results
-from bench.server import Server, running_server
+from bench.server import Server
 from bench.speech import RATE_HZ, Utterance, synthetic_speech
 from duplex.engine.ports import LOOPBACK
 
-__all__ = ["first_audio_ms", "main", "rows"]
+__all__ = ["first_audio_ms", "rows"]
 
-_RESULTS = Path(__file__).parent.parent / "build" / "bench-dialects.json"
-_CALLS, _QUICK_CALLS = 25, 3
-_DELTAS = 2000
 _LIMIT_S = 20.0
-_WIDTH = 120
-_MISSED, _NO_RESULT = 1, 2
 _QUERY = {"conversation": "simplex", "input_rate": str(RATE_HZ)}
 """Simplex answers when the user has paused; a duplex model does on its own beat of a second."""
 _AUDIO = "response.output_audio.delta"
@@ -113,32 +101,3 @@ def rows(heard_ms: Mapping[str, Sequence[float]], encoded_us: Mapping[str, Seque
     yield Row(f"  {_STOCK}'s median less that of {_BINARY}", "ms", [later], (Goal(0.5, 5.0),))
     for name, values in encoded_us.items():
         yield Row(f"encoding {DELTA_MS} ms, {name}", "µs", values, (Goal(0.5, 50.0),), tail=0.99)
-
-
-async def _measure(calls: int) -> dict[str, list[float]]:
-    async with running_server("--engine", "parrot") as server:
-        return await first_audio_ms(server, calls)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure. Returns 0 when every goal is met, 1 when one is missed, 2 when there is no result."""
-    parser = argparse.ArgumentParser(prog="python -m bench.dialects", description="Measure what the dialects cost.")
-    parser.add_argument(
-        "--out", type=Path, default=_RESULTS, help="where the results go (default: build/bench-dialects.json)"
-    )
-    options = parser.parse_args(argv)
-    quick = os.environ.get("QUICK", "0") not in {"", "0"}
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
-    load_before = os.getloadavg()
-    heard_ms = run_measurement(_measure(_QUICK_CALLS if quick else _CALLS), console)
-    if heard_ms is None:
-        return _NO_RESULT
-    measured = list(rows(heard_ms, {name: encoding_us(name, _DELTAS) for name in DIALECTS}))
-    load = {"before": load_before, "after": os.getloadavg()}
-    write_results(options.out, measured, {"machine": machine(), "quick": quick, "load_average": load})
-    show(console, measured, [])
-    return 0 if all(row.is_met for row in measured) else _MISSED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from realtime.dialects.base import Dialect, Frame, Paced, SessionFacts
 from realtime.dialects.choice import make_dialect
 from realtime.options import Protocol, parse_options
 
-__all__ = ["DELTA_MS", "DIALECTS", "begun", "encoding_us", "say"]
+__all__ = ["DELTA_MS", "DIALECTS", "STARTS", "begun", "encoding_us", "say"]
 
 DELTA_MS = 100
 """The longest piece of an answer that leaves at once."""
@@ -28,10 +28,11 @@ DIALECTS: dict[str, tuple[Protocol, dict[str, str]]] = {
 """By the name in the table: the protocol and the query of the connection."""
 
 _FACTS = SessionFacts("0123456789abcdef", "minicpm-o-4.5", "parrot", stand_in=True)
-_START: dict[Protocol, dict[str, object]] = {
+STARTS: dict[Protocol, dict[str, object]] = {
     Protocol.LIVE: {"type": "session.start", "session": {"model": "minicpm-o-4.5"}},
     Protocol.MINICPMO: {"type": "session.update", "session": {}},
 }
+"""What begins a session where the client has to."""
 
 
 def begun(name: str) -> Dialect:
@@ -39,8 +40,8 @@ def begun(name: str) -> Dialect:
     protocol, query = DIALECTS[name]
     dialect = make_dialect(protocol, _FACTS, parse_options(query, ConversationSettings(), protocol), expires_at=0)
     dialect.greet()
-    if protocol in _START:
-        dialect.decode(json.dumps(_START[protocol]))
+    if protocol in STARTS:
+        dialect.decode(json.dumps(STARTS[protocol]))
         dialect.encode(Configured())
     if isinstance(dialect, Paced):
         dialect.take(0.0)

@@ -3,23 +3,16 @@
 import base64
 import contextlib
 import json
-import sys
-import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 from bench.errors import BenchError
-from bench.hand_off import make_model_dir
 from bench.http_client import Answer, HttpClient, Piece, connected, json_body
-from bench.scripted_engine import EngineLog, Script
-from bench.server import Server, running_server, stopped_at_the_end
+from bench.rig import Rig
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
-from duplex.engine.ports import LOOPBACK, free_port
-from duplex.engine.workdir import spool_parent
 from duplex.wav import write_wav
 
-__all__ = ["Event", "HttpCall", "HttpServers", "http_servers", "read_event"]
+__all__ = ["Event", "HttpCall", "http_call", "read_event"]
 
 _SECOND = base64.b64encode(write_wav(bytes(2 * ENGINE_INPUT_RATE_HZ), rate_hz=ENGINE_INPUT_RATE_HZ)).decode("ascii")
 
@@ -79,49 +72,9 @@ class HttpCall:
         return await self._client.open_stream("/omni/streaming_generate", b"{}")
 
 
-class HttpServers:
-    """What is measured: our server, the scripted engine behind it, and the bare relay."""
-
-    def __init__(self, server: Server, control_port: int, engine_port: int, relay: Server, relay_dir: Path) -> None:
-        self.server = server
-        self.control_port = control_port
-        self._engine_port = engine_port
-        self.relay = relay
-        self._relay_dir = relay_dir
-
-    async def tell(self, script: Script) -> None:
-        """What the engine does from now on."""
-        async with connected(self._engine_port) as engine:
-            await engine.post("/script", json_body(asdict(script)))
-
-    async def write_for_relay(self) -> None:
-        """Let the engine write a turn's WAVs where the relay looks."""
-        async with connected(self._engine_port) as engine:
-            await engine.post("/script/write", json_body({"directory": str(self._relay_dir)}))
-
-    async def log(self) -> EngineLog:
-        """What the engine did so far."""
-        async with connected(self._engine_port) as engine:
-            return EngineLog.read((await engine.get("/script/log")).body)
-
-    @contextlib.asynccontextmanager
-    async def call(self) -> AsyncIterator[HttpCall]:
-        """A caller, alone with the engine, who says when the call is over."""
-        async with self.server.one_call(), connected(self.server.port) as client:
-            yield HttpCall(client)
-            await client.post("/omni/stop")
-
-
 @contextlib.asynccontextmanager
-async def http_servers() -> AsyncIterator[HttpServers]:
-    """All of them, ready."""
-    async with contextlib.AsyncExitStack() as stack:
-        model_dir = make_model_dir(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        relay_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=spool_parent())))
-        engine_port, control_port = free_port(), free_port()
-        engine = [sys.executable, "-m", "bench.scripted_engine", "--port", str(engine_port)]
-        await stack.enter_async_context(stopped_at_the_end(engine, sys.stderr.fileno()))
-        flags = ("--engine-url", f"http://{LOOPBACK}:{engine_port}", "--model-dir", str(model_dir))
-        server = await stack.enter_async_context(running_server(*flags, "--control-port", str(control_port)))
-        relay = await stack.enter_async_context(running_server("--directory", str(relay_dir), module="bench.relay"))
-        yield HttpServers(server, control_port, engine_port, relay, relay_dir)
+async def http_call(rig: Rig) -> AsyncIterator[HttpCall]:
+    """A caller, alone with the engine, who says when the call is over."""
+    async with rig.server.one_call(), connected(rig.server.port) as client:
+        yield HttpCall(client)
+        await client.post("/omni/stop")

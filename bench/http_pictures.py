@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from bench.figures import Goal, Row, percentile
-from bench.http_call import HttpCall, HttpServers
+from bench.http_call import HttpCall, http_call
 from bench.http_client import HttpClient, connected
+from bench.rig import Rig
 from duplex.engine.base import Mode
 
 __all__ = ["HeldUp", "http_pictures", "noisy_jpeg", "rows"]
@@ -39,11 +40,11 @@ class HeldUp:
         return [max(one) - usual_ms for one in asked_ms]
 
 
-async def http_pictures(servers: HttpServers, count: int) -> HeldUp:
+async def http_pictures(rig: Rig, count: int) -> HeldUp:
     """Send `count` pictures, each with a second of sound, and look at `/health` on another connection all the time."""
     held_up = HeldUp()
     image = base64.b64encode(noisy_jpeg()).decode("ascii")
-    async with servers.call() as call, connected(servers.server.port) as other:
+    async with http_call(rig) as call, connected(rig.server.port) as other:
         await call.begin(Mode.DUPLEX, vision=True)
         await call.show(image)
         for _ in range(count):

@@ -9,8 +9,9 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.figures import Goal, Row
-from bench.http_call import Event, HttpCall, HttpServers, read_event
+from bench.http_call import Event, HttpCall, http_call, read_event
 from bench.http_client import connected
+from bench.rig import Rig
 from bench.scripted_engine import Decode, Script
 from duplex.engine.base import Mode
 from duplex.engine.limits import EngineLimits
@@ -73,42 +74,40 @@ class Listened:
         return 1000 * (self.over_s - self.asked_s) - (self.decode.over_ns - self.decode.began_ns) / 1e6
 
 
-async def http_listens(servers: HttpServers, count: int) -> list[Listened]:
+async def http_listens(rig: Rig, count: int) -> list[Listened]:
     """Duplex, a model that listens: `count` seconds, each asked about as soon as it was heard.
 
     One more comes first and is not counted.
     """
-    await servers.tell(_LISTENING)
+    await rig.tell(_LISTENING)
     asked = []
-    async with servers.call() as call:
+    async with http_call(rig) as call:
         await call.begin(Mode.DUPLEX)
         # Only now: the decode of an answer that was broken off runs on until its session has ended.
-        known = len((await servers.log()).decodes)
+        known = len((await rig.log()).decodes)
         for _ in range(count + 1):
             await call.prefill()
             asked_s = time.monotonic()
             pieces = [piece async for piece in await call.generate()]
             asked.append((asked_s, pieces[-1].at_s))
-    decodes = (await servers.log()).decodes[known:]
+    decodes = (await rig.log()).decodes[known:]
     if len(decodes) != len(asked):
         raise BenchError(f"{len(asked)} seconds were heard and {len(decodes)} thought about.")
     return [Listened(*times, decode) for times, decode in zip(asked, decodes, strict=True)][1:]
 
 
-async def http_breaks(servers: HttpServers, mode: Mode, count: int) -> list[Broken]:
+async def http_breaks(rig: Rig, mode: Mode, count: int) -> list[Broken]:
     """Break `count` answers off on the control port, each in a session of its own."""
-    await servers.tell(_TALKING)
+    await rig.tell(_TALKING)
     random = np.random.default_rng(_SEED)
-    async with servers.call() as call:
+    async with http_call(rig) as call:
         return [
-            await _break(
-                servers, call, mode, int(random.integers(*_BREAK_AFTER_CHUNKS)), random.uniform(*_BREAK_AFTER_S)
-            )
+            await _break(rig, call, mode, int(random.integers(*_BREAK_AFTER_CHUNKS)), random.uniform(*_BREAK_AFTER_S))
             for _ in range(count)
         ]
 
 
-async def _break(servers: HttpServers, call: HttpCall, mode: Mode, after_chunks: int, after_s: float) -> Broken:
+async def _break(rig: Rig, call: HttpCall, mode: Mode, after_chunks: int, after_s: float) -> Broken:
     await call.begin(mode)
     await call.prefill()
     stream = await call.generate()
@@ -120,7 +119,7 @@ async def _break(servers: HttpServers, call: HttpCall, mode: Mode, after_chunks:
             pieces.append(piece)
             heard += b"chunk_idx" in piece.content
             if heard == after_chunks and broken is None:
-                broken = group.create_task(_post_break(servers.control_port, after_s))
+                broken = group.create_task(_post_break(rig.control_port, after_s))
     events = [read_event(piece) for piece in pieces]
     if broken is None or not any(event.is_break for event in events):
         raise BenchError("An answer ended before it was broken off.")

@@ -1,43 +1,41 @@
-"""`python -m bench.queue`: many callers wait for the one engine of a live server, and are served in their order.
+"""Many callers wait for the one engine of a live server, and are served in their order.
 
-A thousand sockets queue behind a call and talk meanwhile, though nobody hears them. Measured are the server's memory
+All of them queue behind a call and talk meanwhile, though nobody hears them. Measured are the server's memory
 with all of them waiting, what their waiting costs it, and whether they get the engine in the order they came.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
 import resource
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.errors import BenchError
+from bench.figures import Goal, Row
 from bench.server import Server, running_server
 
-__all__ = ["main"]
+__all__ = ["Waiting", "queue_up", "rows"]
 
 _MOST_MB = 300.0
-_WATCHED_S = 10.0
 _SERVED_WITHIN_S = 60.0
 _PCM = bytes(640)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Waiting:
     """What was measured."""
 
     callers: int
     empty_mb: float
     waiting_mb: float
     cpu_share: float
-    in_order: bool
-    served: int
+    order: list[int]
+    """Who was served, by the place in the queue."""
     per_call_ms: float
 
 
@@ -88,7 +86,7 @@ async def _serve_all(sockets: Sequence[ClientConnection], holder: ClientConnecti
     return order, (time.monotonic() - began_s) / len(sockets)
 
 
-async def _measure(server: Server, callers: int) -> Figures:
+async def _measure(server: Server, callers: int, watched_s: float) -> Waiting:
     url = server.url(conversation="simplex")
     empty_mb = server.memory_mb()
     async with contextlib.AsyncExitStack() as open_sockets:
@@ -98,43 +96,35 @@ async def _measure(server: Server, callers: int) -> Figures:
         sockets = [await _queue_up(url, open_sockets) for _ in range(callers)]
         cpu_s, began_s = server.cpu_s(), time.monotonic()
         speaking = asyncio.create_task(_speak(sockets))
-        await asyncio.sleep(_WATCHED_S)
+        await asyncio.sleep(watched_s)
         speaking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await speaking
         share = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
         waiting_mb = server.memory_mb()
         order, per_call_s = await _serve_all(sockets, holder)
-    return Figures(callers, empty_mb, waiting_mb, share, order == sorted(order), len(order), per_call_s * 1000)
+    return Waiting(callers, empty_mb, waiting_mb, share, order, per_call_s * 1000)
 
 
-async def _run(callers: int) -> Figures:
-    async with running_server("--engine", "parrot", "--queue", str(callers)) as server:
-        return await _measure(server, callers)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, and return 0 when all were served in order and memory stayed below its bound."""
-    parser = argparse.ArgumentParser(prog="python -m bench.queue", description=__doc__)
-    parser.add_argument("--callers", type=int, default=1000, metavar="N")
-    callers = parser.parse_args(argv).callers
+async def queue_up(callers: int, watched_s: float) -> Waiting:
+    """So many callers, watched for some seconds and then served. Raises `BenchError` when one is lost."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The server inherits it: each caller is a descriptor on either side.
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, callers + 512)), hard))
     try:
-        figures = asyncio.run(_run(callers))
-    except (BenchError, ConnectionClosed, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    met = figures.in_order and figures.served == callers and figures.waiting_mb < _MOST_MB
-    print(f"callers waiting            {figures.callers}")
-    print(f"served in their order      {figures.served if figures.in_order else 'no'}")
-    print(f"memory of the server       {figures.empty_mb:.0f} MB empty, {figures.waiting_mb:.0f} MB with all of them")
-    print(f"CPU while they talk        {figures.cpu_share * 100:.0f} % of a core")
-    print(f"from one call to the next  {figures.per_call_ms:.1f} ms")
-    print("met" if met else f"missed: all in order, below {_MOST_MB:.0f} MB")
-    return 0 if met else 1
+        async with running_server("--engine", "parrot", "--queue", str(callers)) as server:
+            return await _measure(server, callers, watched_s)
+    except (ConnectionClosed, OSError) as error:
+        raise BenchError(f"A caller in the queue was lost: {error}") from None
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def rows(found: Waiting) -> Iterator[Row]:
+    """The lines of the table."""
+    late = [float(place != number) for place, number in enumerate(found.order)]
+    unserved = [1.0] * (found.callers - len(found.order))
+    what = f"{found.callers} callers in the queue"
+    yield Row(f"{what}: not served in their order", "of n", [*late, *unserved], (Goal(1.0, 0.0),), digits=0)
+    yield Row(f"{what}: memory of the server", "MB", [found.waiting_mb], (Goal(1.0, _MOST_MB, strict=True),))
+    yield Row("  without them", "MB", [found.empty_mb])
+    yield Row(f"{what}: CPU while they talk", "% of a core", [100 * found.cpu_share])
+    yield Row(f"{what}: from one call to the next", "ms", [found.per_call_ms])

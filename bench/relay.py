@@ -1,66 +1,118 @@
-"""A bare relay, the floor of what HTTP can do here: `python -m bench.relay serve --port PORT --directory DIR`.
+"""A bare relay, the floor of what can be done here: `python -m bench.relay serve --port PORT --directory DIR`.
 
-The same web server and loop as ours around the least that hands a WAV over: a file is closed, its header says that it
-is whole, base64, one line to the client. No session, no engine, no order, no break. A stream ends with the done flag.
+The web server and loop that the product runs on, around the least that hands a WAV over: it is found in one of the ways
+of `bench.ways`, put into the words of a protocol, and sent. No session, no engine, no order, no break. POST `/stream`
+opens a stream of one turn in the words of the HTTP interface, a WebSocket one without end in the words of a dialect;
+`way` in the query says how WAVs are found, `words` names the dialect.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import parse_qs
 
-import inotify_simple
-import uvicorn
-from starlette.types import Receive, Scope, Send
+import numpy as np
+from starlette.types import Message, Receive, Scope, Send
 
-from duplex.engine.spool import DONE_FLAG
-from duplex.wav import IncompleteWav, read_wav
+from bench.ways import WAYS
+from bench.web_server import say_ready, serve_bare
+from duplex.clock import ms_to_samples
+from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ
 
-__all__ = ["Relay", "main"]
+__all__ = ["Relay", "main", "words_for"]
 
-_STATUS = json.dumps({"engines": [{"state": "ready"}]}).encode()
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8")]
-_KEEP_ALIVE_S = 75
+_PIECE_BYTES = 2 * ms_to_samples(100, ENGINE_OUTPUT_RATE_HZ)
+"""The longest piece of sound that ours sends over a WebSocket."""
+_TICK_MS = 40
+_TICK_BYTES = 2 * ms_to_samples(_TICK_MS, ENGINE_OUTPUT_RATE_HZ)
+"""Live's, which sends in real time and silence where there is no sound."""
+_OVER: Message = {"type": "websocket.send", "text": '{"type":"response.done"}'}
 
 
 class Relay:
-    """One directory, one listener at a time."""
+    """One directory with a folder for each way, in which one listener at a time is told of everything."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._inotify = inotify_simple.INotify(nonblocking=True)
-        self._inotify.add_watch(directory, inotify_simple.flags.CLOSE_WRITE)
-        self._closed: asyncio.Queue[str] = asyncio.Queue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """GET says that it is there, POST opens a stream."""
-        if scope["method"] == "GET":
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": _STATUS})
+        """GET says that it is there, POST and a WebSocket are for sound."""
+        if scope["type"] == "http" and scope["method"] == "GET":
+            await say_ready(send)
             return
+        asked = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        found = WAYS[asked["way"]](self._folder(asked["way"]))
         await receive()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._inotify.fileno(), self._look)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        while (name := await self._closed.get()) != DONE_FLAG:
-            event = self._take(self._directory / name)
-            if event is not None:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async with contextlib.aclosing(found):
+            if scope["type"] == "http":
+                await _stream(found, send)
+                return
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": '{"type":"session.created"}'})
+            tell = _tell_by_the_clock if asked["words"] == "live" else _tell
+            telling = asyncio.create_task(tell(found, asked["words"], send))
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+            telling.cancel()
+            await asyncio.wait([telling])
 
-    def _look(self) -> None:
-        for event in self._inotify.read(timeout=0):
-            self._closed.put_nowait(event.name)
+    def _folder(self, way: str) -> Path:
+        folder = self._directory / way
+        folder.mkdir(exist_ok=True)
+        return folder
 
-    def _take(self, path: Path) -> bytes | None:
-        try:
-            pcm = read_wav(path.read_bytes()).pcm
-        except IncompleteWav:
-            return None
-        path.unlink()
-        return b"".join((b'data: {"chunk_data": {"wav": "', base64.b64encode(pcm), b'"}}\n\n'))
+
+async def _stream(found: AsyncGenerator[bytes | None, None], send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    async for pcm in found:
+        if pcm is None:
+            break
+        event = b"".join((b'data: {"chunk_data": {"wav": "', base64.b64encode(pcm), b'"}}\n\n'))
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _tell(found: AsyncGenerator[bytes | None, None], words: str, send: Send) -> None:
+    async for pcm in found:
+        for message in (_OVER,) if pcm is None else words_for(words, pcm):
+            await send(message)
+
+
+async def _tell_by_the_clock(found: AsyncGenerator[bytes | None, None], words: str, send: Send) -> None:
+    sound = bytearray()
+
+    async def gather() -> None:
+        async for pcm in found:
+            sound.extend(pcm or b"")
+
+    loop = asyncio.get_running_loop()
+    due_s = loop.time()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gather())
+        while True:
+            (message,) = words_for(words, bytes(sound[:_TICK_BYTES]).ljust(_TICK_BYTES, b"\0"))
+            del sound[:_TICK_BYTES]
+            await send(message)
+            due_s += _TICK_MS / 1000
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+
+def words_for(words: str, pcm: bytes) -> Iterator[Message]:
+    """Sound as this dialect says it, in pieces, and nothing beside it."""
+    for at in range(0, len(pcm), _PIECE_BYTES):
+        piece = pcm[at : at + _PIECE_BYTES]
+        if words == "binary":
+            yield {"type": "websocket.send", "bytes": piece}
+            continue
+        key = "audio" if words == "minicpmo" else "delta"
+        raw = (np.frombuffer(piece, "<i2") / np.float32(32_768)).tobytes() if words == "minicpmo" else piece
+        event = {"type": "response.output_audio.delta", key: base64.b64encode(raw).decode("ascii")}
+        yield {"type": "websocket.send", "text": json.dumps(event)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,17 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--directory", type=Path, required=True)
     options, _ = parser.parse_known_args(argv)
-    uvicorn.run(
-        Relay(options.directory),
-        port=options.port,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
+    serve_bare(Relay(options.directory), options.port)
     return 0
 
 

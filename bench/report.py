@@ -3,7 +3,8 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,17 +14,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.figures import Row
+from bench.figures import COLUMNS, Row
 
-__all__ = ["machine", "table", "write_results"]
+__all__ = ["machine", "markdown", "show", "table", "terminal", "write_json", "write_results"]
 
-_COLUMNS = ("what", "n", "p50", "p95/p99", "max", "goal", "met")
+_WIDTH = 150
+_FIGURES = slice(1, -2)
+"""The columns with numbers."""
 
 
 def table(rows: Sequence[Row]) -> Table:
     """The table as `make bench` prints it."""
-    drawn = Table(*_COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in drawn.columns[1:5]:
+    drawn = Table(*COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in drawn.columns[_FIGURES]:
         column.justify = "right"
     for row in rows:
         missed = bool(row.goals) and not row.is_met
@@ -46,18 +49,40 @@ def machine() -> dict[str, object]:
 
 def write_results(path: Path, rows: Sequence[Row], facts: Mapping[str, object]) -> None:
     """Write everything that was measured. The file is replaced as a whole or not at all."""
-    content = {**facts, "met": all(row.is_met for row in rows), "rows": [row.as_json() for row in rows]}
+    write_json(path, {**facts, "met": all(row.is_met for row in rows), "rows": [row.as_json() for row in rows]})
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write it so that people can read it. The file is replaced as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
+def terminal() -> tuple[Console, Callable[[str], None]]:
+    """Where tables go, and what tells whoever watches what is being measured; in a pipe nobody does."""
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
+
+    def tell(what: str) -> None:
+        if console.is_terminal:
+            console.print(f"measuring: {what}", style="dim", highlight=False)
+
+    return console, tell
+
+
 def show(console: Console, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Print the table and what a reader must know of it."""
+    """Print the table, what a reader must know of it, and where the limit is of what misses its goal."""
     console.print(table(rows))
-    for note in notes:
+    for note in (*notes, *(line for row in rows for line in row.shortfalls())):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """The cells of rows as a table of a document."""
+    heads = [f"| {' | '.join(COLUMNS)} |", "|---|" + "---:|" * (len(COLUMNS) - 3) + "---|---|"]
+    cells = (["" if cell == "-" else "**no**" if cell == "NO" else cell.strip() for cell in line] for line in lines)
+    return "\n".join([*heads, *(f"| {' | '.join(line)} |" for line in cells)]) + "\n"
 
 
 def _processor() -> str:

@@ -1,7 +1,7 @@
 """An engine that writes what it is told when it is told, and remembers when: `python -m bench.scripted_engine`.
 
 It answers llama-server's calls. A decode follows the script: it listens, or it says one line of text, after which WAVs
-of 1 s appear one by one in the three writes of the real engine's stdio, and a little later the done flag. Simplex has
+appear one by one in the three writes of the real engine's stdio, and a little later the done flag. Simplex has
 a directory for each round, duplex one for all. All samples of a WAV are its number in this process, from 1, so that
 whoever hears a part of it knows which WAV it came from.
 
@@ -22,14 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
+from duplex.clock import ms_to_samples
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ
 from duplex.engine.parrot.http import HttpServer, Request, Response
 from duplex.engine.spool import DONE_FLAG, wav_name
 from duplex.wav import write_wav
 
-__all__ = ["WAV_BYTES", "Decode", "EngineLog", "Script", "ScriptedEngine", "main"]
+__all__ = ["Decode", "EngineLog", "Script", "ScriptedEngine", "main"]
 
-WAV_BYTES = 48_044
 _WRITES = (4096, 40_960)
 """Bytes of the first two writes of one WAV; the third takes the rest (seen with strace on the real engine)."""
 _FLAG_AFTER_S = 0.01
@@ -43,6 +43,8 @@ class Script:
     """What every decode does until another script is given."""
 
     wavs: int = 1
+    wav_ms: int = 1000
+    """How much sound is in each."""
     gap_s: tuple[float, float] = (0.03, 0.08)
     """From the text, and then from each WAV, to the first byte of the next: the range of a pause that is different
     each time."""
@@ -68,14 +70,18 @@ class EngineLog:
 
     closed_ns: dict[int, int] = field(default_factory=dict)
     """When each WAV was closed, in ns of the monotonic clock, by the value of its samples."""
+    over_ns: dict[int, int] = field(default_factory=dict)
+    """When the done flag behind it was closed, by the value of a turn's last WAV."""
     decodes: list[Decode] = field(default_factory=list)
 
     @classmethod
     def read(cls, content: bytes) -> "EngineLog":
         """What `/script/log` answered."""
         found = json.loads(content)
-        closed_ns = {int(value): at_ns for value, at_ns in found["closed_ns"].items()}
-        return cls(closed_ns, [Decode(**decode) for decode in found["decodes"]])
+        closed_ns, over_ns = (
+            {int(value): at_ns for value, at_ns in found[name].items()} for name in ("closed_ns", "over_ns")
+        )
+        return cls(closed_ns, over_ns, [Decode(**decode) for decode in found["decodes"]])
 
 
 class ScriptedEngine:
@@ -138,21 +144,21 @@ class ScriptedEngine:
 
     def _start_speaking(self, directory: Path, first: int) -> None:
         pauses_s = [float(pause_s) for pause_s in self._random.uniform(*self._script.gap_s, self._script.wavs)]
-        threading.Thread(target=self.speak, args=(directory, first, pauses_s), daemon=True).start()
+        threading.Thread(target=self.speak, args=(directory, first, pauses_s, self._script.wav_ms), daemon=True).start()
 
-    def speak(self, directory: Path, first: int, pauses_s: Sequence[float]) -> None:
+    def speak(self, directory: Path, first: int, pauses_s: Sequence[float], wav_ms: int = 1000) -> None:
         """Write one WAV after each pause, numbered from `first`, then the flag. Blocks for all pauses and 10 ms."""
         directory.mkdir(parents=True, exist_ok=True)
+        value = 0
         for number, pause_s in enumerate(pauses_s, first):
             value = next(self._values)
-            samples = np.full(ENGINE_OUTPUT_RATE_HZ, value, "<i2")
+            samples = np.full(ms_to_samples(wav_ms, ENGINE_OUTPUT_RATE_HZ), value, "<i2")
             content = write_wav(samples.tobytes(), rate_hz=ENGINE_OUTPUT_RATE_HZ)
-            assert len(content) == WAV_BYTES
             time.sleep(pause_s)
             self.log.closed_ns[value] = _write_in_place(directory / wav_name(number), content)
         time.sleep(_FLAG_AFTER_S)
         last = first + len(pauses_s) - 1
-        (directory / DONE_FLAG).write_text(f"{last}\n", encoding="ascii")
+        self.log.over_ns[value] = _write_in_place(directory / DONE_FLAG, f"{last}\n".encode())
 
 
 def _write_in_place(path: Path, content: bytes) -> int:
@@ -160,7 +166,8 @@ def _write_in_place(path: Path, content: bytes) -> int:
     first, second = _WRITES
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for piece in (content[:first], content[first : first + second], content[first + second :]):
-        os.write(handle, piece)
+        if piece:
+            os.write(handle, piece)
     os.close(handle)
     return time.monotonic_ns()
 

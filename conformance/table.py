@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.document import between
 from conformance.clients import Client, Language
 from conformance.errors import ConformanceError
 
@@ -96,9 +97,5 @@ def _mark(step: str, row: Outcome) -> str:
 
 
 def placed(document: str, drawn: str) -> str:
-    """`document` with `drawn` between the two marker lines. Raises `ConformanceError` unless each is there once."""
-    if document.count(START) != 1 or document.count(END) != 1 or document.index(START) > document.index(END):
-        raise ConformanceError(f"The document needs the line '{START}' and, after it, the line '{END}', each once.")
-    before, _, rest = document.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n{drawn}{END}{after}"
+    """`document` with `drawn` where it keeps the table. Raises `BenchError` when it says nowhere."""
+    return between(document, START, END, drawn)

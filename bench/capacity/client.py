@@ -32,7 +32,6 @@ _QUERY = "audio=binary&input_rate=16000&output_rate=24000"
 _NOISE_DBFS = -50.0
 _FRAMES = 50
 """Different ones, sent over and over: a second of noise."""
-_STAMP_EVERY = 10
 _PATIENCE_S = 20.0
 _READ_BYTES = 64 * 1024
 
@@ -124,9 +123,10 @@ class _Call:
 class _Crowd:
     """All calls of this process, and when each sends."""
 
-    def __init__(self, calls: Sequence[_Call], frames: Sequence[bytes]) -> None:
+    def __init__(self, calls: Sequence[_Call], frames: Sequence[bytes], stamp_every: int) -> None:
         self._calls = calls
         self._frames = frames
+        self._stamp_every = stamp_every
         self._by_handle = {call.socket.fileno(): call for call in calls}
         self._epoll = select.epoll()
         for handle in self._by_handle:
@@ -171,7 +171,7 @@ class _Crowd:
         self.lateness_s.append(late_s)
         call.frames += 1
         frame = self._frames[call.frames % _FRAMES]
-        if call.frames % _STAMP_EVERY == 0:
+        if call.frames % self._stamp_every == 0:
             frame = frame[:_HEAD_BYTES] + stamp(time.monotonic_ns() // 1000) + frame[_HEAD_BYTES + STAMP_BYTES :]
         call.send(frame)
 
@@ -194,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sessions", type=int, required=True)
     parser.add_argument("--settle", type=float, default=2.0, help="seconds of the calls that are not measured")
     parser.add_argument("--seconds", type=float, default=5.0, help="seconds that are measured")
+    parser.add_argument("--stamp-every", type=int, default=10, help="one frame of so many tells the server its age")
     parser.add_argument("--query", default=_QUERY, help="of the address")
     options = parser.parse_args(argv)
     try:
@@ -203,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # This is the instrument, and it must not pause.
         gc.collect()
         gc.disable()
-        crowd = _Crowd(calls, _noise())
+        crowd = _Crowd(calls, _noise(), options.stamp_every)
         crowd.talk_until(time.monotonic() + options.settle)
         crowd.lateness_s.clear()
         began_s = time.monotonic()

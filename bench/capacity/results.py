@@ -6,16 +6,16 @@ from rich import box
 from rich.table import Table
 
 from bench.capacity.trial import Figures, Trial
-from bench.figures import Goal, Row
+from bench.figures import Beside, Goal, Row
 
 __all__ = ["HANDLING_MS", "capacity_rows", "limit_of", "trials_table"]
 
 HANDLING_MS = 5.0
 _JITTER_MS = 15.0
 _SIZE = 100
-"""Sessions, for which the goals are."""
+"""Calls, for which the goals are."""
 _SHARE = 0.5
-"""Of the sessions that the bare echo holds on the same core, at the same p99."""
+"""Of the calls that the bare echo holds on the same core, at the same p99."""
 
 _COLUMNS = (
     "sessions",
@@ -67,20 +67,35 @@ def _two(figures: Figures) -> tuple[str, str]:
 
 
 def capacity_rows(ours: Sequence[Trial], floor: Sequence[Trial]) -> Iterator[Row]:
-    """The lines of the table with goals; those for which a size was not measured are left out."""
-    for trial in (trial for trial in ours if trial.sessions == _SIZE):
-        for what, figures, bound in (
-            ("frame sent → decided, p99", trial.handling, HANDLING_MS),
-            ("sound later than its place, p99", trial.jitter, _JITTER_MS),
-        ):
-            value = [figures["p99"]] if figures else []
-            yield Row(f"{_SIZE} sessions: {what}", "ms", value, (Goal(1.0, bound),), digits=2)
+    """The lines of the table, size by size, and then how many calls both hold at the same bound."""
+    bare = {trial.sessions: trial for trial in floor}
+    for trial in sorted(ours, key=lambda trial: trial.sessions):
+        yield from _size_rows(trial, bare.get(trial.sessions))
     held, floor_held = limit_of(ours)[0], limit_of(floor)[0]
-    if held is not None:
-        yield Row(f"sessions with p99 ≤ {HANDLING_MS:g} ms on one core", "sessions", [held], digits=0)
-    if floor_held is not None:
-        yield Row("  of a bare echo in the same run", "sessions", [floor_held], digits=0)
-    if held is not None and floor_held is not None:
-        # Goals are upper bounds: how many times as many the echo holds.
-        goal = (Goal(1.0, 1 / _SHARE),)
-        yield Row("  the bare echo's to ours", "ratio", [floor_held / held], goal, digits=2)
+    if max((trial.sessions for trial in (*ours, *floor)), default=0) < _SIZE or floor_held is None:
+        return
+    goal = Goal(1.0, _SHARE, Beside.FLOOR, least=True)
+    what = f"calls on one core with p99 ≤ {HANDLING_MS:g} ms"
+    yield Row(what, "calls", [] if held is None else [held], (goal,), digits=0, floor=[floor_held])
+
+
+def _size_rows(trial: Trial, bare: Trial | None) -> Iterator[Row]:
+    calls = "1 call" if trial.sessions == 1 else f"{trial.sessions} calls"
+    has_goal = trial.sessions == _SIZE
+    for what, name, bound in (
+        ("frame sent → decided, p99", "handling", HANDLING_MS),
+        ("sound later than its place, p99", "jitter", _JITTER_MS),
+    ):
+        mine, theirs = (_p99(getattr(one, name)) if one else [] for one in (trial, bare))
+        goals = (Goal(1.0, bound),) if has_goal else ()
+        yield Row(f"{calls}: {what}", "ms", mine, goals, digits=2, floor=theirs)
+    for what, unit, name in (
+        ("CPU", "% of a core a call", "cpu_a_session"),
+        ("memory", "KiB a call", "rss_a_session_kb"),
+    ):
+        mine, theirs = ([getattr(one, name)] if one else [] for one in (trial, bare))
+        yield Row(f"{calls}: {what}", unit, mine, digits=2 if name == "cpu_a_session" else 0, floor=theirs)
+
+
+def _p99(figures: Figures) -> list[float]:
+    return [figures["p99"]] if figures else []

@@ -50,6 +50,8 @@ class Trial:
     """How late the client itself sent its frames."""
     silent: int = 0
     """Sessions that heard less than half of their sound."""
+    ages_ms: Sequence[float] = ()
+    """What `handling` was made of, where that was asked for."""
     error: str = ""
     """Why there are no figures: the server refused or lost a call, or did not read it."""
 
@@ -75,22 +77,25 @@ async def run_trial(
     settle_s: float,
     seconds: float,
     afterwards_s: float = 1.5,
+    stamp_every: int = 10,
+    keep_ages: bool = False,
     flags: Sequence[str] = (),
     query: str = "",
 ) -> Trial:
     """Start a server, call it from another process, and end both.
 
-    `flags` are those of `bench.capacity.server`, `query` replaces that of the address, and `afterwards_s` is what
-    sessions that have ended are given to let go of everything. Where the system lets us say so
-    and has two cores, the server has one of them and the client the others.
+    `flags` are those of `bench.capacity.server`, `query` replaces that of the address, `afterwards_s` is what sessions
+    that have ended are given to let go of everything, and one frame in `stamp_every` of each tells its age. Where the
+    system lets us say so and has two cores, the server has one of them and the client the others.
     """
     options = ["--sessions", str(sessions), "--settle", str(settle_s), "--seconds", str(seconds)]
+    options += ["--stamp-every", str(stamp_every), *(["--query", query] if query else [])]
     async with running_server(*flags, module="bench.capacity.server") as server:
         cores = _cores()
         if len(cores) > 1:
             server.process.cpu_affinity(cores[:1])
         before_mb = server.memory_mb()
-        async with _client(server, [*options, *(["--query", query] if query else [])], cores[1:]) as client:
+        async with _client(server, options, cores[1:]) as client:
             found = await _line(client)
             await _ages_ms(server)
             cpu_s, at_s = server.cpu_s(), time.monotonic()
@@ -102,7 +107,7 @@ async def run_trial(
         await asyncio.sleep(afterwards_s)
         after_mb = server.memory_mb()
     cost = Trial(what, sessions, cpu_percent, rss_mb, before_mb, after_mb)
-    return _with_findings(cost, ages_ms, found)
+    return replace(_with_findings(cost, ages_ms, found), ages_ms=ages_ms if keep_ages else ())
 
 
 def _with_findings(cost: Trial, ages_ms: Sequence[float], found: Mapping[str, Any]) -> Trial:

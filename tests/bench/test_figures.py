@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.figures import Goal, Row, percentile
+from bench.figures import Beside, Goal, Row, percentile
 
 values = st.lists(st.floats(min_value=-1e6, max_value=1e6), min_size=1, max_size=300)
 shares = st.integers(min_value=1, max_value=100).map(lambda percent: percent / 100)
@@ -68,23 +68,51 @@ def test_a_row_is_met_only_when_every_goal_is() -> None:
 
 def test_a_row_prints_its_percentiles_goals_and_verdict() -> None:
     row = Row("hand-off", "ms", [1.0, 2.0, 30.0], (Goal(0.5, 2.0), Goal(0.99, 10.0)), tail=0.99)
-    assert row.cells() == ("hand-off [ms]", "3", "2.0", "30.0", "30.0", "p50 ≤ 2, p99 ≤ 10", "NO")
+    assert row.cells() == ("hand-off [ms]", "3", "2.0", "30.0", "30.0", "-", "-", "-", "-", "p50 ≤ 2, p99 ≤ 10", "NO")
 
 
 def test_a_row_for_information_has_no_verdict() -> None:
-    assert Row("memory", "MB", [73.26], digits=2).cells() == ("memory [MB]", "1", "73.26", "73.26", "73.26", "-", "-")
+    cells = Row("memory", "MB", [73.26], digits=2).cells()
+    assert cells == ("memory [MB]", "1", "73.26", "73.26", "73.26", "-", "-", "-", "-", "-", "-")
 
 
 def test_an_empty_row_says_so_and_misses_its_goal() -> None:
-    assert Row("stale", "bytes", [], (Goal(1.0, 0.0),)).cells() == (
-        "stale [bytes]",
-        "0",
-        "-",
-        "-",
-        "-",
-        "max ≤ 0",
-        "NO",
-    )
+    row = Row("stale", "bytes", [], (Goal(1.0, 0.0),))
+    assert row.cells() == ("stale [bytes]", "0", "-", "-", "-", "-", "-", "-", "-", "max ≤ 0", "NO")
+    assert row.shortfalls() == ["Missed: stale: max ≤ 0, measured nothing."]
+
+
+FLOOR = Goal(0.5, 1.3, Beside.FLOOR)
+OLD = Goal(0.5, 12.0, Beside.OLD, least=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "floor", "old", "met"),
+    [
+        ([1.25, 9.0], [1.0, 1.0], [15.0, 15.0], (True, True)),
+        ([1.4], [1.0], [16.0], (False, False)),
+        ([1.0], [], [], (False, False)),
+        ([], [1.0], [99.0], (False, False)),
+        ([1.0], [0.0], [99.0], (False, True)),
+    ],
+)
+def test_a_goal_may_be_a_ratio_of_medians(
+    values: list[float], floor: list[float], old: list[float], met: tuple[bool, bool]
+) -> None:
+    assert (FLOOR.is_met(values, floor=floor), OLD.is_met(values, old=old)) == met
+
+
+def test_a_goal_may_ask_for_as_much_as_a_share_of_the_floor() -> None:
+    goal = Goal(1.0, 0.5, Beside.FLOOR, least=True)
+    assert goal.is_met([50.0], floor=[100.0])
+    assert not goal.is_met([49.0], floor=[100.0])
+
+
+def test_a_row_shows_what_was_measured_beside_it_and_where_its_limit_is() -> None:
+    row = Row("hand-off", "ms", [1.5], (FLOOR, OLD), digits=2, floor=[1.0], old=[30.0])
+    assert row.cells()[5:] == ("1.00", "30.00", "1.5", "20", "p50 ≤ 1.3 × floor, old p50 ≥ 12 × ours", "NO")
+    assert row.shortfalls() == ["Missed: hand-off: p50 ≤ 1.3 × floor, measured 1.5."]
+    assert (row.as_json()["floor"], row.as_json()["old"]) == ([1.0], [30.0])
 
 
 def test_the_results_file_keeps_every_value() -> None:
@@ -98,6 +126,7 @@ def test_the_results_file_keeps_every_value() -> None:
         "max": 2.0,
         "goals": ["max < 3"],
         "met": True,
+        "cells": ("start [s]", "2", "1.2", "2.0", "2.0", "-", "-", "-", "-", "max < 3", "yes"),
         "runs": 2,
         "values": [1.235, 2.0],
     }

@@ -1,4 +1,4 @@
-"""What is made of the events of HTTP streams."""
+"""What is made of the events of HTTP streams, and of the delays of sound."""
 
 import base64
 import json
@@ -7,15 +7,18 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from bench.beside import Compared, Heard, Turn
 from bench.errors import BenchError
+from bench.hand_off import WsHandOffs
+from bench.hand_off import rows as ws_rows
 from bench.http_call import Event, read_event
 from bench.http_client import Piece
-from bench.http_hand_off import HttpHandOffs, delays_ms
-from bench.http_hand_off import rows as hand_off_rows
+from bench.http_hand_off import HttpHandOffs
+from bench.http_hand_off import rows as http_rows
 from bench.http_pictures import HeldUp, noisy_jpeg
 from bench.http_pictures import rows as picture_rows
 from bench.http_turns import Broken, Listened, break_rows, listen_rows
-from bench.scripted_engine import Decode
+from bench.scripted_engine import Decode, EngineLog
 from duplex.engine.base import Mode
 from http_compat.sse import break_event, chunk_event, done_event, error_event, turn_done_event
 
@@ -64,24 +67,52 @@ def test_the_relays_line_is_read_like_ours() -> None:
     assert read(b"data: " + line + b"\n\n").value == 7
 
 
-def test_a_delay_runs_from_the_closing_of_the_wav_to_the_event() -> None:
-    assert delays_ms([Event(1.002, SOUND)], {7: 1_000_000_000}) == pytest.approx([2.0])
+LOG = EngineLog(closed_ns={7: 1_000_000_000, 8: 1_100_000_000}, over_ns={8: 1_110_000_000})
 
 
-@pytest.mark.parametrize("heard", [[Event(1.0, SOUND), Event(1.1, SOUND)], [Event(1.0, b"\x09\x00")]])
-def test_sound_that_came_twice_or_from_nowhere_is_no_result(heard: list[Event]) -> None:
+def turn(first_s: float, second_s: float, over_s: float | None = None) -> Turn:
+    return Turn([Heard(7, first_s), Heard(8, second_s)], over_s)
+
+
+def test_delays_run_from_the_closing_of_each_wav_and_of_the_flag_behind_the_last() -> None:
+    heard = turn(1.002, 1.103, 1.114)
+    assert heard.delays_ms(LOG.closed_ns) == pytest.approx([2.0, 3.0])
+    assert heard.over_ms(LOG.over_ns) == pytest.approx([4.0])
+    assert turn(1.0, 1.1).over_ms(LOG.over_ns) == []
+
+
+@pytest.mark.parametrize("values", [(7, 7), (7, 9)])
+def test_sound_that_came_twice_or_from_nowhere_is_no_result(values: tuple[int, int]) -> None:
     with pytest.raises(BenchError, match="twice"):
-        delays_ms(heard, {7: 0})
+        Turn([Heard(value, 1.2) for value in values], 1.3).delays_ms(LOG.closed_ns)
 
 
-@pytest.mark.parametrize(("ours_ms", "is_met"), [(1.3, True), (1.31, False)])
-def test_our_median_is_held_against_the_relays(ours_ms: float, is_met: bool) -> None:
-    found = HttpHandOffs(Mode.SIMPLEX, [0.5, ours_ms, 2.0], [0.9, 1.0, 5.0])
-    chunk, relay, ratio = hand_off_rows([found])
-    assert chunk.is_met
-    assert not relay.goals
-    assert ratio.values == [ours_ms]
-    assert ratio.is_met is is_met
+@pytest.mark.parametrize(
+    ("mode", "ours_s", "floor_s", "old_s", "is_met"),
+    [
+        (Mode.SIMPLEX, 0.00125, 0.001, 0.0151, True),
+        (Mode.SIMPLEX, 0.0014, 0.001, 0.0300, False),
+        (Mode.SIMPLEX, 0.0013, 0.001, 0.0150, False),
+        (Mode.DUPLEX, 0.0013, 0.001, 0.0156, False),
+        (Mode.DUPLEX, 0.00125, 0.001, 0.0751, True),
+        (Mode.DUPLEX, 0.0090, 0.008, 0.6000, False),
+    ],
+)
+def test_the_hand_off_is_held_against_the_floor_and_the_old_way(
+    mode: Mode, ours_s: float, floor_s: float, old_s: float, is_met: bool
+) -> None:
+    ours, floor, old = ([turn(1.0 + late_s, 1.1 + late_s, 1.11 + late_s)] for late_s in (ours_s, floor_s, old_s))
+    found = Compared(ours, floor, old)
+    handed = list(http_rows([HttpHandOffs(mode, found, LOG)]))
+    assert [row.is_met for row in handed] == [is_met, ours_s <= 0.005]
+    assert [len(row.old) for row in handed] == [2, 1]
+
+
+@pytest.mark.parametrize(("dialect", "kept"), [("openai", [False, False]), ("live", [True])])
+def test_what_leaves_on_a_beat_is_held_against_the_floor_alone(dialect: str, kept: list[bool]) -> None:
+    over_s = None if dialect == "live" else 1.14
+    late = [turn(1.02, 1.12, over_s)]
+    assert [row.is_met for row in ws_rows([WsHandOffs(dialect, Compared(late, late, late))], LOG)] == kept
 
 
 def test_the_pause_before_a_decode_is_the_engines_as_far_as_it_is_left() -> None:

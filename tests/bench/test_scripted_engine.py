@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.hand_off import make_model_dir
-from bench.scripted_engine import WAV_BYTES, EngineLog, Script, ScriptedEngine
+from bench.rig import make_model_dir
+from bench.scripted_engine import EngineLog, Script, ScriptedEngine
 from duplex.engine.llama_wire import (
     DecodeDone,
     DecodeEvent,
@@ -102,7 +102,7 @@ def test_a_turn_leaves_whole_wavs_their_flag_and_the_moment_each_was_closed(
     for number, value in ((3000, 1), (3001, 2)):
         content = (directory / f"wav_{number}.wav").read_bytes()
         wav = read_wav(content)
-        assert len(content) == WAV_BYTES
+        assert len(content) == 48_044
         assert (wav.rate_hz, wav.channels) == (24_000, 1)
         assert set(np.frombuffer(wav.pcm, "<i2")) == {value}
     assert parse_flag((directory / DONE_FLAG).read_bytes()) == 3001

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import BenchError
 from conformance.clients import CLIENTS, LOCKS, Client, Language
 from conformance.errors import ConformanceError
 from conformance.table import END, START, STEPS, Outcome, locked_version, outcome, placed, table
@@ -83,7 +84,7 @@ def test_the_table_is_placed_between_its_marks_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("document", ["", START, END, f"{END}\n{START}", f"{START}{START}{END}", f"{START}{END}{END}"])
 def test_a_document_without_its_marks_is_refused(document: str) -> None:
-    with pytest.raises(ConformanceError, match="each once"):
+    with pytest.raises(BenchError, match="each once"):
         placed(document, "new\n")
 
 

@@ -1,7 +1,7 @@
 """The client's own WebSocket, against the library that the servers use."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.frames import Opcode as TheirOpcode
@@ -50,6 +50,8 @@ MESSAGES = st.lists(
 )
 
 
+# 70000 bytes one by one take a while on a busy machine.
+@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 9000))
 def test_what_a_server_sends_is_understood_however_it_is_cut(messages: list[tuple[Opcode, int]], cut: int) -> None:
     server = connected()
