@@ -188,8 +188,9 @@ class HttpSession:
             async with beside(worker=self._work(), listener=self._listen(), breaker=self._pass_on_breaks()):
                 await self._over.wait()
         except EngineError as error:
-            self._reason = type(error)(f"{error} {_ASK_AGAIN}")
-            self._farewell = str(self._reason)
+            if not self._over.is_set():
+                self._reason = type(error)(f"{error} {_ASK_AGAIN}")
+                self._farewell = str(self._reason)
             raise
         finally:
             self._dismiss()
@@ -242,12 +243,10 @@ class HttpSession:
         self._has_heard = True
         self._is_withdrawn = False
         try:
-            heard = await self._ears.hear(hear.upload)
+            hear.succeed(await self._ears.hear(hear.upload))
         except InvalidEvent as error:
             # The caller's fault: it is told, and the session goes on.
             hear.refuse(error)
-        else:
-            hear.succeed(heard)
         reply = self._floor.reply
         if reply is not None and reply.keep_open and not reply.is_over and self._ears.unheeded_s >= 1.0:
             await self._step(reply)

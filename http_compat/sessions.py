@@ -295,7 +295,7 @@ class HttpSessions:
         except OmniDuplexError as error:
             if held is None:
                 _refuse(started, error)
-            elif not held.unwanted.is_set():
+            else:
                 log.warning("http session lost: %s", error)
         finally:
             if not started.done():
@@ -326,6 +326,8 @@ class HttpSessions:
         try:
             while (failure := await _run(held)) is not None:
                 engine = await _replaced(held, engines, failure)
+                if engine is None:
+                    return
                 held.session = self._make_session(engine, session.choice, meter, held.session.identity)
                 held.is_lost = False
         finally:
@@ -368,8 +370,13 @@ async def _run(held: _Held) -> EngineError | None:
     return None
 
 
-async def _replaced(held: _Held, engines: SessionEngines, failure: EngineError) -> Engine:
-    """Another engine. Raises `NoSession` when the session has ended meanwhile, else as `SessionEngines.replace`."""
+async def _replaced(held: _Held, engines: SessionEngines, failure: EngineError) -> Engine | None:
+    """Another engine; None when the session was ended meanwhile. Raises as `SessionEngines.replace` does."""
     held.session.numbers.engines_lost += 1
-    async with beside(unwanted=held.until_unwanted()):
-        return await engines.replace(failure)
+    try:
+        async with beside(unwanted=held.until_unwanted()):
+            engine = await engines.replace(failure)
+    except NoSession:
+        return None
+    # It can be ended while the wait for its end is.
+    return None if held.unwanted.is_set() else engine

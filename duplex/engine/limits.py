@@ -16,8 +16,8 @@ class EngineLimits:
     """No new file for this long after the text: the audio is over although no flag says so. Up to three WAVs follow a
     break within about a second (llama.cpp-omni 0788f99, measured)."""
     first_sound_s: float = 15.0
-    """The same before the first sound of a simplex answer whose text has come: a busy CPU was seen to take more than
-    `quiet_s` for the only window of a short answer, which was lost."""
+    """The same before the first sound of an answer whose text has come: a busy CPU was seen to take more than `quiet_s`
+    for the only window of a short answer, which was lost. Then the engine is taken for mute, see `mute.py`."""
     init_timeout_s: float = 180.0
     """Limit of omni_init, which loads every model file."""
     request_timeout_s: float = 60.0

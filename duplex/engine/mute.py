@@ -31,10 +31,10 @@ class AnswerSigns:
     """The engine says that it has finished."""
     is_sound_due: bool
     """TTS or the vocoder was given more than it has finished."""
-    silent_s: float
-    """Seconds since the last sign of any kind."""
+    mute_s: float
+    """Seconds since the first words, or since the last thing was made on their way to sound. More words are none."""
     patience_s: float
-    """As many as the first sound may take, in seconds."""
+    """How long each such thing may take, in seconds."""
     asked: int
     """How many decodes in a row have ended without a word or a decision to listen, this one included."""
 
@@ -45,7 +45,7 @@ def find_fault(signs: AnswerSigns) -> str | None:
         return None
     if signs.has_words:
         owes_sound = signs.is_sound_due or not signs.has_tokens
-        if owes_sound and signs.silent_s >= signs.patience_s:
+        if owes_sound and signs.mute_s >= signs.patience_s:
             return f"the engine wrote an answer and made no sound of it for {signs.patience_s:g} s"
     elif signs.asked >= ASKED_AT_MOST:
         return f"the engine says nothing, although it was asked {signs.asked} times"

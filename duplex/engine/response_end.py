@@ -56,10 +56,6 @@ class ResponseEnd:
         """Whether the last response ended as it should, with the flag."""
         return self._is_flagged
 
-    def silence_s(self, now: float) -> float:
-        """Seconds since the last text, file or end of a decode."""
-        return now - self._active_at
-
     def start_decode(self, now: float) -> None:
         """A decode has been asked for. In simplex that opens the turn."""
         self._is_decoding = True
@@ -110,7 +106,7 @@ class ResponseEnd:
 
     def verdict(self, now: float, *, is_audio_due: bool, quiet_s: float) -> Verdict:
         """`is_audio_due`: the engine was given more than it has rendered. `quiet_s`: how much silence means the end."""
-        silence_s = self.silence_s(now)
+        silence_s = now - self._active_at
         if self._is_decoding:
             hangs = min(silence_s, now - self._byte_at) >= self._stall_s
             return Verdict.STALLED if hangs else Verdict.WAIT

@@ -67,6 +67,7 @@ class TurnPump:
         self._text_sign = 0
         self._groups = 0
         self._asked = 0
+        self._sounds_at = 0.0
         self._has_words = self._has_tokens = self._has_sound = False
         self._spent_groups: list[int] = []
         self._spent_wavs: list[str] = []
@@ -104,7 +105,7 @@ class TurnPump:
         if self._end.is_draining:
             return
         self._asked = 0
-        self._has_words = self._has_words or not fragment.isspace()
+        self._receive_words(fragment, now)
         if not self._mender.is_waiting:
             self._held_at = now
         self._put_text(self._mender.push(fragment))
@@ -198,13 +199,22 @@ class TurnPump:
                 has_sound=self._has_sound,
                 is_flagged=self._end.is_flagged,
                 is_sound_due=is_audio_due,
-                silent_s=self._end.silence_s(self._clock.now()),
+                mute_s=self._clock.now() - self._sounds_at,
                 patience_s=min(patience_s, self._limits.stall_s),
                 asked=self._asked if is_over else 0,
             )
         )
         if fault is not None:
             raise EngineMute(fault)
+
+    def _receive_words(self, fragment: str, now: float) -> None:
+        if not (self._has_words or fragment.isspace()):
+            self._has_words, self._sounds_at = True, now
+
+    def _receive_sign(self, *, is_audio: bool = False) -> None:
+        """Something on the way from words to sound was made."""
+        self._sounds_at = self._clock.now()
+        self._end.receive_file(self._sounds_at, is_audio=is_audio)
 
     def _forget_signs(self) -> None:
         self._has_words = self._has_tokens = self._has_sound = False
@@ -265,7 +275,7 @@ class TurnPump:
         self._pace.receive_wav(now)
         self._ledger.receive_wav()
         self._spent_wavs.append(wav.name)
-        self._end.receive_file(now, is_audio=True)
+        self._receive_sign(is_audio=True)
         pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)
         if pcm:
             self._mailbox.put(EngineAudio(pcm, wav.name, made_s))
@@ -288,7 +298,7 @@ class TurnPump:
                 return WavAudio(b"", ENGINE_OUTPUT_RATE_HZ, 1), made_s
             if len(content) != self._partial_bytes:
                 self._partial_bytes = len(content)
-                self._end.receive_file(self._clock.now())
+                self._receive_sign()
             return None, made_s
         if audio.rate_hz != ENGINE_OUTPUT_RATE_HZ or audio.channels != 1:
             raise EngineRefused(f"the engine's audio has {audio.rate_hz} Hz and {audio.channels} channels")
@@ -312,7 +322,7 @@ class TurnPump:
             self._groups += 1
             self._has_tokens = True
             self._spent_groups.append(number)
-            self._end.receive_file(self._clock.now())
+            self._receive_sign()
         self._pace.receive_due(self._clock.now(), is_due=self._ledger.is_due)
 
     def _look_at_text(self) -> None:
@@ -343,7 +353,7 @@ class TurnPump:
         if self._blocked_at is None:
             self._blocked_at = now
         # The engine is not to blame for files that only we leave unread.
-        self._end.receive_file(now)
+        self._receive_sign()
         if now - self._blocked_at >= self._limits.stall_s:
             raise RuntimeError(f"nobody has read the engine's events for {self._limits.stall_s:g} s")
         return True

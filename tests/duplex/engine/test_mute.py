@@ -12,7 +12,7 @@ NOTHING = AnswerSigns(
     has_sound=False,
     is_flagged=False,
     is_sound_due=False,
-    silent_s=20.0,
+    mute_s=20.0,
     patience_s=15.0,
     asked=1,
 )
@@ -25,17 +25,17 @@ MUTE, SILENT = "no sound of it for 15 s", "says nothing, although it was asked 2
     [
         (NOTHING, None),
         (replace(NOTHING, asked=2), SILENT),
-        (replace(NOTHING, asked=2, silent_s=0.0), SILENT),
+        (replace(NOTHING, asked=2, mute_s=0.0), SILENT),
         (replace(NOTHING, asked=2, is_flagged=True), None),
         (replace(NOTHING, asked=2, has_sound=True), None),
         (WORDS, MUTE),
-        (replace(WORDS, silent_s=15.0), MUTE),
-        (replace(WORDS, silent_s=14.9), None),
+        (replace(WORDS, mute_s=15.0), MUTE),
+        (replace(WORDS, mute_s=14.9), None),
         (replace(WORDS, has_sound=True), None),
         (replace(WORDS, is_flagged=True), None),
         (replace(WORDS, has_tokens=True), None),
         (replace(WORDS, has_tokens=True, is_sound_due=True), MUTE),
-        (replace(WORDS, is_sound_due=True, silent_s=14.9), None),
+        (replace(WORDS, is_sound_due=True, mute_s=14.9), None),
     ],
 )
 def test_find_fault(signs: AnswerSigns, fault: str | None) -> None:

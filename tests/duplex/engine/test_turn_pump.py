@@ -185,6 +185,18 @@ async def test_a_duplex_turn_without_sound_ends_when_its_tokens_wait_for_more(tm
             parts.pump._is_over()
 
 
+async def test_words_that_go_on_are_no_sound(tmp_path: Path) -> None:
+    parts = Parts(SpoolFiles(tmp_path, is_round=False))
+    for _ in range(15):
+        parts.pump.start_decode()
+        parts.pump.receive_fragment("and so on")
+        parts.pump.end_decode(listens=False)
+        assert not parts.pump._is_over()
+        parts.clock.at_s += 1.0
+    with pytest.raises(EngineMute):
+        parts.pump._is_over()
+
+
 @pytest.mark.parametrize(
     ("says", "is_mute"),
     [("nothing, nothing", True), ("nothing, over, nothing", False), ("nothing, listen, nothing", False)],
