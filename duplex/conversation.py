@@ -26,6 +26,7 @@ from duplex.engine.base import (
     EngineText,
     Mode,
 )
+from duplex.engine.context import needs_new_context
 from duplex.errors import InvalidEvent
 from duplex.evidence import SpeechDetector
 from duplex.hearing import Chunker, microphone
@@ -96,6 +97,11 @@ class Conversation:
         """Who holds the floor."""
         return self._turns.state
 
+    def wants_new_context(self, fill: float, now: float) -> bool:
+        """Is it time to go on in an empty context? `fill` is that of the engine's, 0 to 1."""
+        answering = self._turns.responding or self._turns.state is TurnState.BREAKING
+        return needs_new_context(fill, is_answering=answering, is_silent=self._waiting.is_silent(now))
+
     def admits(self, generation: int) -> bool:
         """May something of this response still reach the client?"""
         return self._delivery.admits(generation)
@@ -151,7 +157,7 @@ class Conversation:
             self._announced = False
         self._settings = self._waiting.settings = settings
         self._delivery.configure(settings)
-        released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._interrupts else []
+        released = self._apply(TurnEvent.RELEASE, now) if self._turns.held and not self._settings.interrupts else []
         return [Say(Configured()), *released]
 
     def _commit(self, now: float) -> list[Effect]:
@@ -266,11 +272,11 @@ class Conversation:
                 early = self._announced and self._settings.mode is Mode.SIMPLEX
                 return [*self._senses.early(event.at)] if early else []
             case GateMoment.LIKELY:
-                holds = self._interrupts and self._turns.audible and not self._turns.held
+                holds = self._settings.interrupts and self._turns.audible and not self._turns.held
                 return self._apply(TurnEvent.HOLD, now) if holds else []
             case GateMoment.UNLIKELY:
                 return self._apply(TurnEvent.RELEASE, now) if self._turns.held else []
-            case GateMoment.CONFIRM if self._interrupts and self._turns.audible:
+            case GateMoment.CONFIRM if self._settings.interrupts and self._turns.audible:
                 # Stock clients flush on speech_started: speech that began before the answer is announced once more.
                 self._announced = False
                 return self._break(BreakReason.TURN_DETECTED, now)
@@ -279,10 +285,6 @@ class Conversation:
     def _guard(self, ms: int) -> None:
         # A hold can be taken back: it need not be guarded where an echo is only what a client's canceller leaves.
         self._mic.gate.guard(ms, holds=not self._settings.client_cancels_echo)
-
-    @property
-    def _interrupts(self) -> bool:
-        return self._settings.detect_turns and self._settings.interrupt_response
 
     def _announce(self) -> list[Effect]:
         """Say that the user speaks, once it is known not to be a mere noise over an answer."""
@@ -313,8 +315,7 @@ class Conversation:
         """Hand whole seconds to the engine as they come."""
         if self._settings.mode is Mode.SIMPLEX:
             return [*self._senses.whole()] if self._announced else []
-        whole = self._senses.whole()
-        return self._senses.beats(whole) if whole else []
+        return self._senses.beats(self._senses.whole())
 
     def _go_on(self, now: float) -> list[Effect]:
         """Nobody has spoken since the answer was played: the model hears the silence, and answers it."""
@@ -328,8 +329,7 @@ class Conversation:
         if self._turns.responding or self._turns.state is TurnState.BREAKING:
             self._due = metadata
             return []
-        self._due = None
-        self._next_metadata = metadata
+        self._due, self._next_metadata = None, metadata
         self._latency.asked_at = now
         self._waiting.idle_since = math.inf
         return [*self._apply(TurnEvent.RESPONSE_STARTS, now), *self._senses.pictures(), Decode()]

@@ -64,6 +64,11 @@ class ConversationSettings:
     """An engine that has not drained by then is given up."""
 
     @property
+    def interrupts(self) -> bool:
+        """Whether speech over an answer may cut it off."""
+        return self.detect_turns and self.interrupt_response
+
+    @property
     def kept_s(self) -> int:
         """How much of the microphone's past must be at hand."""
         return self.keep_s if self.detect_turns else self.push_to_talk_s

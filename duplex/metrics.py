@@ -53,6 +53,7 @@ class Metrics:
         self.drain_s = self._histogram(
             "break_drain_seconds", "From the decision to break to an engine that is silent", _DRAIN_BUCKETS_S
         )
+        self.contexts = self._counter("context_restarts", "Conversations that went on in an empty context", "dialect")
         self.warnings = self._counter("warnings", "Notices of loss sent to clients", "code")
         self.input_dropped_s = self._counter("input_dropped_seconds", "Microphone audio no engine had time for")
         self.pictures_dropped = self._counter("pictures_dropped", "Pictures of the high-refresh mode without room")
@@ -131,6 +132,10 @@ class SessionMeter:
         self._metrics.responses.labels(self._dialect, outcome).inc()
         for name, ms in (latency_ms or {}).items():
             self._metrics.stages.labels(name.removesuffix("_ms")).observe(ms / 1000)
+
+    def context_renewed(self) -> None:
+        """The model has forgotten the conversation, which goes on."""
+        self._metrics.contexts.labels(self._dialect).inc()
 
     def first_audio(self, seconds: float) -> None:
         """Where turns are not followed stage by stage: from the request to the first sound."""

@@ -106,6 +106,7 @@ class DuplexSession:
         self._somebody_is_there = asyncio.Event()
         self._somebody_is_there.set()
         self._timer_wakes_at = float("inf")
+        self._context_fill = 0.0
         self._hang: EngineError | None = None
         self._hangs = asyncio.Event()
         self.numbers = SessionNumbers()
@@ -121,6 +122,7 @@ class DuplexSession:
             "outbox_audio": self._outbox.audio_s / self._limits.audio_waiting_s,
             "outbox_control": self._outbox.control_fill,
             "engine_feed": self._feed.audio_s / self._limits.input_waiting_s,
+            "engine_context": self._context_fill,
         }
 
     def admits(self, generation: int) -> bool:
@@ -263,6 +265,7 @@ class DuplexSession:
 
     async def _drive(self) -> None:
         while True:
+            await self._mind_context()
             command = self._feed.take()
             match command:
                 case None:
@@ -274,6 +277,15 @@ class DuplexSession:
                     await self._engine.decode()
                 case Interrupt(forget):
                     await self._engine.interrupt(forget=forget)
+
+    async def _mind_context(self) -> None:
+        """Go on in an empty context before the engine makes room in a full one. What is said meanwhile waits."""
+        self._context_fill = self._engine.context_fill
+        if not self._conversation.wants_new_context(self._context_fill, self._clock.now()):
+            return
+        if await self._engine.renew():
+            self._meter.context_renewed()
+            self.warn("context_restarted", "The context was nearly full: the model remembers nothing of what was said.")
 
     async def _listen(self) -> None:
         async for event in self._engine.events():

@@ -34,6 +34,11 @@ class Waiting:
         silence_or_sound = min(self.silence_due(announced=announced), self.played_out_due(played_out_at))
         return min(silence_or_sound, self.break_due(), self.idle_due())
 
+    def is_silent(self, now: float) -> bool:
+        """Nobody speaks, and nothing that was said waits for an answer."""
+        listens = self._turns.state is TurnState.LISTENING and not self._gate.open
+        return listens and (self.idle_since < math.inf or now >= self.answer_until)
+
     def silence_due(self, *, announced: bool) -> float:
         """A microphone that stops sending must still end announced speech, and must not stop a duplex model's beat."""
         settings, turns = self.settings, self._turns

@@ -21,6 +21,7 @@ from duplex.barge_in import BargeIn
 from duplex.barge_in import evidence_for as weigh
 from duplex.conversation_settings import ConversationSettings
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
+from duplex.engine.input_feed import _KEPT_IMAGES
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.process import OutputTail
@@ -448,7 +449,12 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ("(`EarlyFrames`)", f"{queueing._EARLY_BYTES // 2**20} MiB"),
         ("(`Recording`)", f"{SETTINGS.keep_s} s; {SETTINGS.push_to_talk_s} s in push to talk"),
         ("(`EngineFeed`)", f"{LIMITS.input_waiting_s:.0f} s"),
-        ("(`InputFeed`)", f"{ENGINE.kept_audio_s:.0f} s"),
+        (
+            "(`InputFeed`)",
+            f"{ENGINE.kept_audio_s:.0f} s and {_KEPT_IMAGES[Mode.SIMPLEX]} pictures; "
+            f"in duplex {ENGINE.kept_duplex_s:.0f} s, a quarter of the context at most, "
+            f"and {_KEPT_IMAGES[Mode.DUPLEX]} picture",
+        ),
         ("(`FragmentMender`)", f"{ENGINE.text_hold_s:.0f} s"),
         ("(`EventMailbox`)", f"{_default(EventMailbox.__init__, 'limit')} events"),
         ("audio lane)", f"{LIMITS.audio_waiting_s:.0f} s"),

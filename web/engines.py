@@ -175,7 +175,7 @@ def _engine_maker(
             base_url=base_url,
             output_dir=dirs.output_dir,
             input_dir=dirs.input_dir,
-            init=replace(spec.init or parrot, is_child=spec.url is None),
+            init=replace(spec.init or parrot, is_child=spec.url is None, ctx_size=spec.ctx_size),
             client=client,
             watcher=watcher,
             clock=clock,

@@ -53,6 +53,12 @@ class SpeakingEngine:
         self._answers = 0
         self._events.put_nowait(EngineIdle(interrupted=True))
 
+    context_fill = 0.0
+
+    async def renew(self) -> bool:
+        """Nothing is remembered anyway."""
+        return True
+
     async def events(self) -> AsyncIterator[EngineEvent]:
         """What it says."""
         while (event := await self._events.get()) is not None:

@@ -120,6 +120,19 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def context_fill(self) -> float:
+        """How full the context is, 0 to 1; 0 where the engine makes room by itself. See `duplex.engine.context`."""
+        ...
+
+    async def renew(self) -> bool:
+        """Go on in an empty context, where what was heard since the last response is heard again, 30 s of it at most.
+
+        False, and nothing has happened, while a response or its sound is under way, and between a prefill and the next
+        decode: ask again later.
+        """
+        ...
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """Everything the engine says, in order, from `begin` to `finish`. One consumer."""
         ...

@@ -1,13 +1,17 @@
-"""What the model hears: PCM and images as files in the input directory, one prefill each."""
+"""What the model hears: PCM and images as files in the input directory, one prefill each.
+
+What it has not answered is kept: a break that stuck swallows it in simplex, and in duplex a new context needs it.
+"""
 
 import asyncio
 import itertools
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from duplex.engine.base import ENGINE_INPUT_RATE_HZ
+from duplex.engine.base import ENGINE_INPUT_RATE_HZ, EngineSession, Mode
+from duplex.engine.context import ContextUse
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
 from duplex.engine.llama_wire import check_success, image_suffix, prefill_body
@@ -22,6 +26,10 @@ _STEP_BYTES = 2 * ENGINE_INPUT_RATE_HZ // 10
 """100 ms: the engine's encoder pads to this, and aborts the process when the sums do not meet."""
 _MAX_BYTES = 2 * ENGINE_INPUT_RATE_HZ * 30
 """30 s: the encoder's positions end there."""
+_KEPT_IMAGES = {Mode.SIMPLEX: 4, Mode.DUPLEX: 1}
+"""Of what is kept: a picture may have megabytes, and takes as much context as seconds of sound."""
+_KEPT_SHARE = 0.25
+"""Of a context in duplex: what is heard again must not fill the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,10 @@ class Heard:
 
 
 class InputFeed:
-    """The prefills of one engine, and what the open simplex round has heard so far."""
+    """The prefills of one engine, what it has not answered of them, and how much context they take."""
 
-    def __init__(self, http: LlamaHttp, input_dir: Path, limits: EngineLimits) -> None:
+    def __init__(self, http: LlamaHttp, input_dir: Path, limits: EngineLimits, context: ContextUse) -> None:
+        self.context = context
         self._http = http
         self._input_dir = input_dir
         self._limits = limits
@@ -44,17 +53,25 @@ class InputFeed:
         self._kept: deque[Heard] = deque()
         self._next_cnt = 0
         self._has_rounds = True
+        self._kept_bytes = self._kept_images = 0
+        self.is_evaluated = True
+        """Whether all of it is in the context for certain. A prefill is only queued when it is answered."""
 
     @property
     def is_open(self) -> bool:
-        """Whether something was prefilled since `open_round`."""
+        """Whether something was prefilled since the round began."""
         return self._next_cnt > 0
 
-    def open_round(self, *, first_cnt: int = 0) -> None:
-        """What follows is new input. `first_cnt` 0 says so to the engine, as simplex needs, and keeps what is heard."""
-        self._next_cnt = first_cnt
-        self._has_rounds = first_cnt == 0
+    def begin(self, session: EngineSession) -> None:
+        """The context is empty, and what follows is new input."""
+        self._has_rounds = session.mode is Mode.SIMPLEX
+        # Duplex has no rounds, and 0 would ask the engine for a new prompt if it had none.
+        self._next_cnt = 0 if self._has_rounds else 1
+        in_duplex_s = min(self._limits.kept_duplex_s, self.context.listening_s(_KEPT_SHARE))
+        kept_s = self._limits.kept_audio_s if self._has_rounds else in_duplex_s
+        self._kept_bytes, self._kept_images = int(2 * ENGINE_INPUT_RATE_HZ * kept_s), _KEPT_IMAGES[session.mode]
         self._kept.clear()
+        self.context.begin(session.voice)
 
     async def feed(self, pcm: bytes, image: bytes | None, slices: int) -> None:
         """Prefill once: sound, sound with an image, or an image alone.
@@ -78,12 +95,18 @@ class InputFeed:
         if is_image_bad:
             raise InvalidEvent("the engine cannot read the image", code="invalid_image", param="image")
 
-    def end_round(self) -> None:
-        """The round was asked to answer: the next input opens another. What it heard is kept until then."""
-        self._next_cnt = 0
+    def end_decode(self, fragments: int) -> None:
+        """The model was asked to answer, and has said so much. In simplex the next input opens another round, until
+        when the last one's is kept; in duplex whatever it says answers all that it has heard."""
+        self.context.think(fragments)
+        self.is_evaluated = True
+        if self._has_rounds:
+            self._next_cnt = 0
+        elif fragments:
+            self._kept.clear()
 
-    def take_round(self) -> list[Heard]:
-        """What the last round heard, for `feed_again`."""
+    def take_unanswered(self) -> list[Heard]:
+        """What was heard and not answered, the newest of it, for `feed_again`."""
         return list(self._kept)
 
     async def feed_again(self, heard: list[Heard]) -> None:
@@ -115,18 +138,21 @@ class InputFeed:
             return True
         check_success("prefill", status, content)
         self._next_cnt += 1
+        self.is_evaluated = False
+        self.context.hear(heard.pcm, slices=0 if image is None else heard.slices)
         return False
 
     def _keep(self, heard: Heard) -> None:
-        if not self._has_rounds:
-            return
         self._kept.append(heard)
         while sum(len(one.pcm) for one in self._kept) > self._kept_bytes:
             self._kept.popleft()
-
-    @property
-    def _kept_bytes(self) -> int:
-        return int(2 * ENGINE_INPUT_RATE_HZ * self._limits.kept_audio_s)
+        pictured = [at for at, one in enumerate(self._kept) if one.image is not None]
+        if len(pictured) > self._kept_images:
+            oldest = self._kept[pictured[0]]
+            if oldest.pcm:
+                self._kept[pictured[0]] = replace(oldest, image=None)
+            else:
+                del self._kept[pictured[0]]
 
 
 def _padded(pcm: bytes) -> bytes:

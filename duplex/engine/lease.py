@@ -58,6 +58,17 @@ class LeasedEngine:
         with self._watched() as engine:
             await engine.interrupt(forget=forget)
 
+    @property
+    def context_fill(self) -> float:
+        """See `Engine.context_fill`."""
+        with self._watched() as engine:
+            return engine.context_fill
+
+    async def renew(self) -> bool:
+        """See `Engine.renew`."""
+        with self._watched() as engine:
+            return await engine.renew()
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """See `Engine.events`."""
         with self._watched() as engine:

@@ -31,3 +31,5 @@ class EngineLimits:
     """How long text waits for the file that mends a cut character."""
     kept_audio_s: float = 120.0
     """How much of a simplex round's input is kept, to say it again when a break stuck."""
+    kept_duplex_s: float = 30.0
+    """How much of what a duplex model has not answered it hears again in a new context."""

@@ -15,6 +15,7 @@ import httpx
 
 from duplex.clock import Clock
 from duplex.engine.base import EngineEvent, EngineIdle, EngineSession, Mode
+from duplex.engine.context import ContextUse
 from duplex.engine.input_feed import InputFeed
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
@@ -68,7 +69,7 @@ class LlamaServerEngine:
         self._limits = limits
         self._http = LlamaHttp(base_url, client)
         self._setup = OmniSetup(self._http, init, output_dir, input_dir, limits)
-        self._feed = InputFeed(self._http, input_dir, limits)
+        self._feed = InputFeed(self._http, input_dir, limits, ContextUse(init.ctx_size))
         self._mailbox = EventMailbox()
         self._mailbox.close()
         self._session: EngineSession | None = None
@@ -84,8 +85,7 @@ class LlamaServerEngine:
         self._turn_lock = asyncio.Lock()
         self._round_idx = -1
         self._heard_at = 0.0
-        self._was_broken = False
-        self._needs_reset = False
+        self._was_broken = self._needs_reset = False
         self._breaks = 0
 
     async def begin(self, session: EngineSession) -> None:
@@ -105,12 +105,12 @@ class LlamaServerEngine:
             await asyncio.to_thread(remove_files, self._input_dir)
             if await self._setup.prepare(session):
                 self._ledger, self._pace, self._duplex_spool = VocoderLedger(), RenderPace(), Spool()
+            self._feed.begin(session)
             if session.mode is Mode.SIMPLEX:
                 self._ledger.end_turn()
-            self._trim.start(self._ledger.stale_samples)
-            self._open_input()
-            if session.mode is Mode.DUPLEX:
+            else:
                 self._pump = self._new_pump(self._output_dir, self._duplex_spool)
+            self._trim.start(self._ledger.stale_samples)
 
     async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """Let the model hear `pcm` and see `image`. In simplex it waits until the last response is over.
@@ -136,7 +136,7 @@ class LlamaServerEngine:
             decoded = await self._decode_once(mode, breaks)
             if mode is Mode.DUPLEX or decoded is None:
                 return
-            if self._is_killed_by_break(decoded):
+            if self._was_broken and not decoded.fragments and decoded.duration_s < self._limits.empty_decode_s:
                 await self._say_again(breaks)
             elif decoded.fragments:
                 self._was_broken = False
@@ -158,6 +158,22 @@ class LlamaServerEngine:
                 if forget:
                     await self._reset_context()
             self._mailbox.put(EngineIdle(interrupted=True))
+
+    @property
+    def context_fill(self) -> float:
+        """How full it is, 0 to 1; in simplex 0, because there it drops its oldest rounds by itself."""
+        return self._feed.context.fill if self._check() is Mode.DUPLEX else 0.0
+
+    async def renew(self) -> bool:
+        """Go on in an empty context, with what was not answered. False while a response is under way."""
+        self._check()
+        with self._failing():
+            async with self._turn_lock:
+                if self._pump is None or self._pump.is_turn_open or not self._feed.is_evaluated:
+                    return False
+                await self._wait_for_turn()
+                await self._hear_anew()
+        return True
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """Everything the engine says from `begin` to `finish`, then the end. Raises what the engine failed with."""
@@ -213,12 +229,14 @@ class LlamaServerEngine:
         if not await self._setup.empty(self._session):
             raise EngineExited("the engine process was replaced in mid-conversation")
         self._was_broken = self._needs_reset = False
-        self._open_input()
+        self._feed.begin(self._session)
 
-    def _open_input(self) -> None:
-        # Duplex has no rounds, and 0 would ask the engine for a new prompt if it had none.
-        assert self._session is not None
-        self._feed.open_round(first_cnt=0 if self._session.mode is Mode.SIMPLEX else 1)
+    async def _hear_anew(self) -> None:
+        """Empty the context, under the turn lock, and let the model hear again what it has not answered."""
+        kept = self._feed.take_unanswered()
+        await self._reset_context()
+        await self._feed.feed_again(kept)
+        self._heard_at = self._clock.now()
 
     # Turns ----------------------------------------------------------------------------------------------------------
 
@@ -304,8 +322,7 @@ class LlamaServerEngine:
                     case DecodeListen():
                         listens = True
         pump.end_decode(listens=listens, is_answer=is_answer)
-        if mode is Mode.SIMPLEX:
-            self._feed.end_round()
+        self._feed.end_decode(fragments)
         return _Decoded(fragments, self._clock.now() - started_at)
 
     async def _run_pump(self, pump: TurnPump, mode: Mode) -> None:
@@ -314,10 +331,8 @@ class LlamaServerEngine:
             self._needs_reset = True
 
     async def _drain(self) -> bool:
-        """Bring the response that runs to its end without a sound. False when none runs: a break would then stick.
-
-        The caller holds the turn lock.
-        """
+        """End the response that runs without a sound; the caller holds the turn lock. False when none does: a break
+        would stick."""
         pump, task = self._pump, self._pump_task
         if pump is None or task is None or not pump.is_active:
             return False
@@ -346,12 +361,6 @@ class LlamaServerEngine:
         self._ledger.mark()
         self._trim.start(self._ledger.stale_samples)
 
-    # A break that stuck ---------------------------------------------------------------------------------------------
-
-    def _is_killed_by_break(self, decoded: _Decoded) -> bool:
-        is_quick = decoded.duration_s < self._limits.empty_decode_s
-        return self._was_broken and decoded.fragments == 0 and is_quick
-
     async def _say_again(self, breaks: int) -> None:
         """Clear the flag that stuck, at the price of the context, and ask the round's question again. Once."""
         async with self._turn_lock:
@@ -360,10 +369,7 @@ class LlamaServerEngine:
             self._pump.abandon()
             if self._pump_task is not None:
                 await asyncio.wait([self._pump_task])
-            kept = self._feed.take_round()
-            await self._reset_context()
-            await self._feed.feed_again(kept)
-            self._heard_at = self._clock.now()
+            await self._hear_anew()
         await self._decode_once(Mode.SIMPLEX, breaks, is_again=True)
 
     # Failures -------------------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class OmniInit:
     """Default voice reference WAV; None means the engine's own."""
     tts_gpu_layers: int = 100
     """TTS layers on the GPU; 0 for a CPU build."""
+    ctx_size: int = 8192
+    """Tokens of context the process was started with."""
     is_child: bool = False
     """Whether the process is ours, so that its end is known. Somebody else's may be a new one at any time."""
 

@@ -78,6 +78,11 @@ class TurnPump:
         return self._is_active
 
     @property
+    def is_turn_open(self) -> bool:
+        """Whether the model has begun something that has not ended yet."""
+        return self._end.is_turn_open
+
+    @property
     def is_draining(self) -> bool:
         """Whether what comes is thrown away."""
         return self._end.is_draining

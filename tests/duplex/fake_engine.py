@@ -11,8 +11,9 @@ __all__ = ["FakeEngine", "answer", "is_answer"]
 class FakeEngine:
     """Every call is recorded. A decode says what `script` holds for it, one list of events a decode.
 
-    `gate` can hold decodes open: clear it, and a decode emits its events and waits. `ready` holds `begin` likewise.
-    `fail` makes the next call raise.
+    `gate` can hold decodes open: clear it, and a decode emits its events and waits. `ready` holds `begin` likewise,
+    `renews` `renew`.
+    `fail` makes the next call raise. `context_fill` is what the test says it is, and 0 after `renew`.
     """
 
     def __init__(self, *script: list[EngineEvent]) -> None:
@@ -25,7 +26,10 @@ class FakeEngine:
         self.gate.set()
         self.ready = asyncio.Event()
         self.ready.set()
+        self.renews = asyncio.Event()
+        self.renews.set()
         self.fail: Exception | None = None
+        self.context_fill = 0.0
         self._events: asyncio.Queue[EngineEvent | Exception | None] = asyncio.Queue()
         self._called = asyncio.Condition()
 
@@ -50,6 +54,12 @@ class FakeEngine:
     async def interrupt(self, *, forget: bool = False) -> None:
         await self._record("forget" if forget else "interrupt")
         self._events.put_nowait(EngineIdle(interrupted=True))
+
+    async def renew(self) -> bool:
+        await self._record("renew")
+        await self.renews.wait()
+        self.context_fill = 0.0
+        return True
 
     async def events(self) -> AsyncIterator[EngineEvent]:
         while (event := await self._events.get()) is not None:

@@ -6,6 +6,7 @@ from duplex.barge_in import BargeIn
 from duplex.conversation_settings import AfterBreak
 from duplex.effects import Decode, Flush, Hold, Interrupt, Prefill, Release, Say, Speak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineText
+from duplex.engine.context import FULL, ROOMY
 from duplex.errors import EngineStalled, InvalidAudio, InvalidEvent
 from duplex.messages import (
     AcknowledgePlayback,
@@ -617,6 +618,45 @@ def test_an_unsupported_rate_changes_nothing() -> None:
 def test_the_mode_cannot_change_in_a_conversation() -> None:
     with pytest.raises(InvalidEvent, match="connects"):
         Talk(simplex()).ask(Configure(duplex()))
+
+
+def test_a_new_context_waits_for_a_silence_and_a_full_one_for_the_end_of_an_answer() -> None:
+    """First what is due at a nearly full context, then at a full one."""
+    talk = Talk(duplex())
+
+    def due() -> tuple[bool, bool]:
+        wants = talk.conversation.wants_new_context
+        return wants(ROOMY, talk.now), wants(FULL, talk.now)
+
+    talk.hear(QUIET, 1.0)
+    assert due() == (True, True)
+    talk.hear(LOUD, 2.0)
+    assert due() == (False, True), "the user speaks: what is heard so far will be heard again"
+    talk.hear(QUIET, 2.0)
+    assert due() == (False, True), "what was said may still be answered, by a model that remembers"
+    talk.engine(EngineText("Well, "), SECOND_OF_SOUND)
+    assert due() == (False, False)
+    talk.engine(EngineIdle())
+    assert due() == (False, True), "the client still plays"
+    talk.play()
+    talk.wait(2.0)
+    assert due() == (True, True)
+    talk.engine(EngineText("And "), SECOND_OF_SOUND)
+    talk.play()
+    talk.hear(LOUD, 1.0)
+    assert talk.state() is TurnState.BREAKING
+    assert due() == (False, False)
+    talk.engine(EngineIdle(interrupted=True))
+    assert due() == (False, True)
+
+
+def test_a_question_that_is_not_answered_keeps_its_context_for_ten_seconds() -> None:
+    talk = Talk(duplex())
+    talk.hear(LOUD, 1.0)
+    talk.hear(QUIET, 9.0)
+    assert not talk.conversation.wants_new_context(ROOMY, talk.now)
+    talk.hear(QUIET, 2.0)
+    assert talk.conversation.wants_new_context(ROOMY, talk.now)
 
 
 def test_half_a_sample_is_refused_and_nothing_of_it_used() -> None:

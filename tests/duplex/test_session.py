@@ -253,3 +253,28 @@ async def test_an_idle_event_after_a_break_does_not_end_the_next_answer() -> Non
         await client.until(ResponseEnded)
         client.hung_up.set()
     assert client.session.numbers.responses == 2
+
+
+async def test_a_nearly_full_context_is_left_at_a_silence_and_nothing_said_meanwhile_is_lost() -> None:
+    engine = FakeEngine()
+    client = Client(engine, duplex())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.run())
+        client.session.receive(AppendAudio(bytes(32_000)))
+        await engine.until("decode")
+        engine.context_fill = 0.8
+        engine.renews.clear()
+        client.session.receive(AppendAudio(bytes(32_000)))
+        await engine.until("renew")
+        for _ in range(3):
+            client.session.receive(AppendAudio(LOUD * 16_000))
+        assert engine.calls[-1] == "renew"
+        engine.renews.set()
+        await client.until(Warned)
+        await engine.until("prefill", 5)
+        client.hung_up.set()
+    assert engine.calls.count("renew") == 1
+    assert engine.calls[:4] == ["prefill", "decode", "renew", "prefill"]
+    assert len(engine.heard) == 5 * 32_000
+    assert client.session.numbers.input_dropped_s == 0.0
+    assert [m.code for m in client.received if isinstance(m, Warned)] == ["context_restarted"]

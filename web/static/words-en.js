@@ -162,6 +162,8 @@ export const en = {
   warnings: {
     congested: () => "The network is too slow: some of your speech was not sent.",
     input_dropped: (said) => said,
+    context_restarted: (said) => said,
+    server_shutdown: (said) => said,
     voice_unknown: (said) => said,
     closed: (said) => `The conversation ended: ${said}`,
     short: () => "Hold the button for as long as you speak.",

@@ -162,6 +162,8 @@ export const zh = {
   warnings: {
     congested: () => "网络太慢：您的部分语音没有发出。",
     input_dropped: () => "引擎跟不上：最早的语音已被丢弃。",
+    context_restarted: () => "模型的上下文快满了，已重新开始：它不记得之前说过的话。",
+    server_shutdown: () => "服务器正在关闭。",
     voice_unknown: () => "服务器已不再保留您的录音：模型用自己的声音说话。",
     closed: (said) => `对话已结束：${said}`,
     short: () => "说话时请一直按住按钮。",

@@ -8,13 +8,15 @@ from duplex.engine.parrot import wire
 from duplex.engine.parrot.hearing import HEARD_RATE_HZ, Samples, is_image, pad_to_tokens, read_wav, silence
 from duplex.engine.parrot.llm import Llm
 from duplex.engine.parrot.mind import Mind
-from duplex.engine.parrot.octx import Body, InitFields, Octx
+from duplex.engine.parrot.octx import PROMPT_TOKENS, Body, InitFields, Octx
 from duplex.engine.parrot.t2w import T2w
 from duplex.engine.parrot.tts import DuplexTts, SimplexTts, Tts
 
 __all__ = ["ParrotEngine", "Threads"]
 
 _MAX_AUDIO_S = 30
+_TOKEN_SAMPLES = HEARD_RATE_HZ // 10
+_IMAGE_TOKENS = 66
 _REMEMBERED_PREFILLS = 1000
 
 
@@ -108,12 +110,14 @@ class ParrotEngine:
         if cnt == 0 and not octx.system_prompt_built:
             # The audio given is the voice reference or nothing: never the user's words.
             octx.system_prompt_built = True
+            octx.fill_context(PROMPT_TOKENS)
             self._body.log.engine("create llm & tts thread")
             threads.start(with_llm=True)
             return
         if image and not (octx.fields.media_type == 2 and is_image(Path(image))):
             raise wire.server_error("stream_prefill failed")
         samples = _encode(audio)
+        octx.fill_context(1 + len(samples) // _TOKEN_SAMPLES + (_IMAGE_TOKENS if image else 0))
         self._remember(samples, cnt)
         octx.push_audio(samples)
 
@@ -182,6 +186,7 @@ class ParrotEngine:
 
     def _forget(self, octx: Octx) -> None:
         self._running().llm.forget()
+        octx.empty_context()
         with octx.board:
             octx.break_event = False
             octx.speak_done = True
@@ -216,6 +221,8 @@ class ParrotEngine:
                 "in_turn": threads.mind.in_turn,
                 "break_event": octx.break_event,
                 "quiet": octx.quiet,
+                "n_past": octx.n_past,
+                "context_slides": octx.context_slides,
                 "leftover_tokens": octx.leftover_tokens,
                 "wav_count": octx.wav_count,
                 "round_idx": octx.simplex_round_idx,

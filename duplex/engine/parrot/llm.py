@@ -132,6 +132,7 @@ class Llm:
     def _say(self, group: Group, *, kill: bool) -> None:
         octx = self._octx
         octx.pause_ms(group.words * octx.body.faults.number("slow_llm", octx.body.speeds.llm_ms))
+        octx.fill_context(group.words + 1)
         octx.push_text(group.text.decode("utf-8", "replace"))
         self._die_if(kill)
 

@@ -14,12 +14,15 @@ from duplex.engine.parrot.log import Log
 from duplex.engine.parrot.options import Speeds
 from duplex.engine.parrot.voice import AudioToken
 
-__all__ = ["LISTENING", "TURN_OVER", "Body", "InitFields", "LlmOut", "Octx", "T2wOut"]
+__all__ = ["LISTENING", "PROMPT_TOKENS", "TURN_OVER", "Body", "InitFields", "LlmOut", "Octx", "T2wOut"]
 
 LISTENING = object()
 """In the text queue: the model chose to listen."""
 TURN_OVER = object()
 """In the text queue: this decode is over."""
+
+PROMPT_TOKENS = 79
+"""With the engine's own voice, as the real one was seen to count."""
 
 _LLM_QUEUE = 1000
 _TTS_QUEUE = 1
@@ -65,6 +68,8 @@ class Body:
     speeds: Speeds
     die: Callable[[], None]
     """Kills the process at once."""
+    ctx_size: int = 4096
+    """Tokens of the text model's context."""
     abandoned: threading.Event = field(default_factory=threading.Event)
     """Set only by in-process tests: lets go what would hang for ever."""
     prefill_done: bool = True
@@ -102,6 +107,8 @@ class Octx:
         self.text_queue: deque[str | object] = deque()
         self.text_done = False
         self.busy: set[str] = set()
+        self.n_past = 0
+        self.context_slides = 0
         self.leftover_tokens = 0
         self.wav_count = 0
         self._picture = {"highImage": False, "highRefresh": False}
@@ -137,6 +144,20 @@ class Octx:
         self.stopping.set()
         with self.board:
             self.board.notify_all()
+
+    def fill_context(self, tokens: int) -> None:
+        """So much more is in the text model's context. Where that is too much, half of all behind the prompt is lost
+        without a word (omni.cpp 686-820)."""
+        with self.board:
+            self.n_past += tokens
+            if self.n_past > self.body.ctx_size:
+                self.n_past -= (self.n_past - PROMPT_TOKENS) // 2
+                self.context_slides += 1
+
+    def empty_context(self) -> None:
+        """Nothing is in it, not even the prompt."""
+        with self.board:
+            self.n_past = 0
 
     def push_audio(self, samples: Samples) -> None:
         """Queue one prefill for evaluation."""

@@ -40,6 +40,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8080
     speeds: Speeds = Speeds()
+    ctx_size: int = 4096
 
     @classmethod
     def parse(cls, argv: Sequence[str], environ: Mapping[str, str]) -> "tuple[Options, Faults]":
@@ -50,7 +51,8 @@ class Options:
         parser.add_argument("--model", "-m", type=Path, required=True, help="a path that must exist")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8080, help="0 takes any free port")
-        parser.add_argument("--ctx-size", "-c", "--n-gpu-layers", "-ngl", "--repeat-penalty", "--temp", dest="ignored")
+        parser.add_argument("--ctx-size", "-c", type=int, default=4096, help="tokens; see `Octx.fill_context`")
+        parser.add_argument("--n-gpu-layers", "-ngl", "--repeat-penalty", "--temp", dest="ignored")
         parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
         parser.add_argument("--answer-s", type=float, help="answers last this long")
         for name in ("load", "init", "llm", "tts", "t2w"):
@@ -62,7 +64,7 @@ class Options:
             raise SystemExit(f"error: {error}") from None
         if known.answer_s is not None:
             faults.set("answer_s", known.answer_s)
-        return cls(known.model, known.host, known.port, _speeds(known)), faults
+        return cls(known.model, known.host, known.port, _speeds(known), known.ctx_size), faults
 
 
 def _speeds(known: argparse.Namespace) -> Speeds:

@@ -42,7 +42,7 @@ class Parrot:
     @classmethod
     def build(cls, options: Options, faults: Faults) -> "Parrot":
         """With the real log and a real death."""
-        return cls(options, Body(log=Log(), faults=faults, speeds=options.speeds, die=die))
+        return cls(options, Body(log=Log(), faults=faults, speeds=options.speeds, die=die, ctx_size=options.ctx_size))
 
     @property
     def port(self) -> int:

@@ -103,6 +103,12 @@ class ObedientEngine:
         del forget
         await self._called("interrupt")
 
+    context_fill = 0.0
+
+    async def renew(self) -> bool:
+        await self._called("renew")
+        return True
+
     async def events(self) -> AsyncIterator[EngineEvent]:
         await self._called("events")
         return

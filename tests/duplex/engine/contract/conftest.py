@@ -18,7 +18,7 @@ class EngineFactory(Protocol):
     """Starts an engine process with the adapter on it, and stops it at the end."""
 
     def __call__(
-        self, *, limits: EngineLimits = QUICK_LIMITS, argv: Sequence[str] = ()
+        self, *, limits: EngineLimits = QUICK_LIMITS, ctx_size: int = 4096, argv: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[RunningEngine]:
         """`argv` is added to the process's own."""
         ...
@@ -46,8 +46,8 @@ def _factory(kind: str, folder: Path) -> EngineFactory:
     numbers = itertools.count()
 
     def start(
-        *, limits: EngineLimits = QUICK_LIMITS, argv: Sequence[str] = ()
+        *, limits: EngineLimits = QUICK_LIMITS, ctx_size: int = 4096, argv: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[RunningEngine]:
-        return running_engine(kind, folder / f"engine{next(numbers)}", limits=limits, argv=argv)
+        return running_engine(kind, folder / f"engine{next(numbers)}", limits=limits, ctx_size=ctx_size, argv=argv)
 
     return start

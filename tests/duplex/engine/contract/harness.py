@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -154,7 +154,12 @@ async def listening(engine: Engine) -> AsyncIterator[Heard]:
 
 @asynccontextmanager
 async def running_engine(
-    kind: str, folder: Path, *, limits: EngineLimits = QUICK_LIMITS, argv: Sequence[str] = ()
+    kind: str,
+    folder: Path,
+    *,
+    limits: EngineLimits = QUICK_LIMITS,
+    ctx_size: int = 4096,
+    argv: Sequence[str] = (),
 ) -> AsyncIterator[RunningEngine]:
     """Start an engine process with its files below `folder`, and stop it at the end."""
     output_dir, input_dir = folder / "output", folder / "input"
@@ -162,8 +167,9 @@ async def running_engine(
         directory.mkdir(parents=True)
     port = free_port()
     root, command, init = _real_command(folder) if kind == "llama-server" else _parrot_command(folder)
+    init = replace(init, ctx_size=ctx_size)
     process = await asyncio.create_subprocess_exec(
-        *command, "--host", "127.0.0.1", "--port", str(port), *argv,
+        *command, "--host", "127.0.0.1", "--port", str(port), "--ctx-size", str(ctx_size), *argv,
         cwd=root, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "OMP_THREAD_LIMIT": "2"},
     )  # fmt: skip
@@ -231,8 +237,7 @@ def _real_command(folder: Path) -> tuple[Path, list[str], OmniInit]:
         (root / REFERENCE).parent.mkdir(parents=True)
         (root / REFERENCE).write_bytes(write_wav(voice(3.0), rate_hz=ENGINE_INPUT_RATE_HZ))
     model = next(path for path in sorted(model_dir.glob("*.gguf")))
-    command = [str(binary), "--model", str(model), "--ctx-size", "4096", "--n-gpu-layers", "0"]
-    command += ["--repeat-penalty", "1.05", "--temp", "0.7"]
+    command = [str(binary), "--model", str(model), "--n-gpu-layers", "0", "--repeat-penalty", "1.05", "--temp", "0.7"]
     init = OmniInit(
         model_dir=model_dir, tts_bin_dir=model_dir / "tts", token2wav_device="cpu", n_predict=200, tts_gpu_layers=0
     )

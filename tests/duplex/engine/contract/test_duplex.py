@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineIdle, EngineListen, EngineSession, EngineText, Mode
+from duplex.engine.context import needs_new_context
 from tests.duplex.engine.contract.conftest import EngineFactory
 from tests.duplex.engine.contract.harness import Heard, RunningEngine, listening, loudness_at, silence, tone, voice
 
@@ -166,3 +167,58 @@ async def test_a_step_that_speaks_and_listens(parrot_factory: EngineFactory) -> 
             assert heard.events[2] == EngineListen()
             await heard.until_idle()
             assert heard.idles == [EngineIdle()]
+
+
+async def test_a_new_context_hears_again_what_was_not_answered(engine_factory: EngineFactory) -> None:
+    async with engine_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            before = running.engine.context_fill
+            await say(running, [voice(1.0), voice(1.0)])
+            await heard.until(lambda heard: len(heard.events) >= 2)
+            if heard.events != [EngineListen()] * 2:
+                pytest.skip("this model answers before one has finished")
+            heard.clear()
+            assert await running.engine.renew()
+            assert not heard.events, "nobody is told: the conversation goes on"
+            assert running.engine.context_fill == pytest.approx(before + 2 * 11 / 4096)
+            await step_until_idle(running, heard)
+            if running.kind == "parrot":
+                assert heard.text.startswith("I heard 2.0 s")
+                assert await running.engine.renew()
+                heard.clear()
+                await step(running, silence(1.0))
+                await heard.until(lambda heard: bool(heard.events))
+                assert heard.events == [EngineListen()], "what was answered is not heard again"
+
+
+async def test_no_new_context_in_the_middle_of_an_answer(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory(argv=("--answer-s", "4")) as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [voice(1.0), silence(1.0), silence(1.0)])
+            assert heard.text
+            assert not await running.engine.renew()
+            await step_until_idle(running, heard)
+            assert (await running.state())["counts"]["update_session_config"] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("minds", [True, False])
+async def test_a_context_that_is_left_in_time_never_overflows(parrot_factory: EngineFactory, minds: bool) -> None:
+    """And one that is not left loses its older half without a word; that is what the estimate must be ahead of."""
+    async with parrot_factory(ctx_size=512) as running:
+        await running.engine.begin(DUPLEX)
+        restarts = 0
+        async with listening(running.engine) as heard:
+            for _ in range(3):
+                await say(running, [voice(1.0)])
+                await step_until_idle(running, heard)
+                for _ in range(14):
+                    assert running.engine.context_fill * 512 >= float(str((await running.state())["n_past"]))
+                    if minds and needs_new_context(running.engine.context_fill, is_answering=False, is_silent=True):
+                        assert await running.engine.renew()
+                        restarts += 1
+                    await step(running, silence(1.0))
+                heard.clear()
+        assert ((await running.state())["context_slides"] == 0) is minds
+        assert (restarts > 0) is minds
