@@ -4,6 +4,7 @@ import asyncio
 
 from duplex.clock import Clock
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Engine, Mode
+from duplex.engine.context import needs_new_context
 from duplex.errors import InvalidEvent
 from http_compat.choice import SessionChoice
 from http_compat.decode import stack_frames
@@ -16,6 +17,9 @@ __all__ = ["Ears"]
 
 _HIGH_QUALITY_SLICES = 2
 """What the engine's own high-quality mode sets."""
+
+_SILENT_AFTER_S = 10.0
+"""What was heard in so long, and not answered, will not be. Callers do not say whether anybody speaks."""
 
 _SECOND = bytes(2 * ENGINE_INPUT_RATE_HZ)
 _TENTH = bytes(2 * ENGINE_INPUT_RATE_HZ // 10)
@@ -35,6 +39,7 @@ class Ears:
         """Uploads since the engine was last asked for an answer."""
         self.unheeded_s = 0.0
         """Seconds of sound heard since then."""
+        self._unanswered_s = 0.0
         self.is_marked = False
         """Whether the last upload of this round was said to be its last."""
         self.marks_last = False
@@ -57,6 +62,17 @@ class Ears:
         self.unanswered = 0
         self.unheeded_s = 0.0
         self.is_marked = False
+
+    def answered(self) -> None:
+        """The engine has said all it had to say to what was heard."""
+        self._unanswered_s = 0.0
+
+    async def renew_context(self, *, is_answering: bool) -> bool:
+        """Let the engine go on in an empty context before it makes room in a full one, and say whether it does."""
+        is_silent = self._unanswered_s == 0.0 or self._unanswered_s >= _SILENT_AFTER_S
+        if not needs_new_context(self._engine.context_fill, is_answering=is_answering, is_silent=is_silent):
+            return False
+        return await self._engine.renew()
 
     async def hear(self, upload: Upload) -> Heard:
         """Let the engine hear and see.
@@ -124,4 +140,5 @@ class Ears:
 
     async def _prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         self.unheeded_s += len(pcm) / len(_SECOND)
+        self._unanswered_s += len(pcm) / len(_SECOND)
         await self._engine.prefill(pcm, image=image, slices=slices)

@@ -243,6 +243,8 @@ class HttpSession:
         self._has_heard = True
         self._is_withdrawn = False
         try:
+            if await self._ears.renew_context(is_answering=self._floor.turn_is_open):
+                self._meter.context_renewed()
             hear.succeed(await self._ears.hear(hear.upload))
         except InvalidEvent as error:
             # The caller's fault: it is told, and the session goes on.
@@ -369,6 +371,7 @@ class HttpSession:
                 if self._floor.turn_is_open:
                     self._meter.answered("completed")
                 self._floor.end_turn()
+                self._ears.answered()
                 self._answered.set()
                 self._active_s = self._clock.now()
             case _:

@@ -43,6 +43,7 @@ def engine_spec(settings: Settings, environ: Mapping[str, str] = os.environ) -> 
             mode=settings.conversation.mode,
             url=engine.url,
             output_dir=engine.output_dir and engine.output_dir.resolve(),
+            ctx_size=engine.ctx_size,
             environment=extra,
             parrot_faults=engine.parrot_faults,
         )

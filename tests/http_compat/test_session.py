@@ -565,3 +565,35 @@ def picture(shade: int) -> bytes:
     file = BytesIO()
     Image.new("RGB", (32, 24), (40 * shade, 0, 0)).save(file, "JPEG")
     return file.getvalue()
+
+
+# --- long calls
+
+
+@pytest.mark.parametrize(("fill", "seconds"), [(0.8, 11), (0.95, 2), (0.5, None)])
+async def test_a_nearly_full_context_is_left_when_nothing_waits_for_an_answer(fill: float, seconds: int | None) -> None:
+    """`seconds`: with which one it is. A caller does not say whether anybody speaks."""
+    async with calling(Mode.DUPLEX) as caller:
+        caller.engine.script = [[EngineListen()] for _ in range(15)]
+        await caller.prefill()
+        caller.engine.context_fill = fill
+        for second in range(2, 14):
+            await caller.generate().whole()
+            await caller.prefill()
+            renewed = caller.engine.calls.count("renew")
+            assert renewed == (seconds is not None and second >= seconds)
+
+
+async def test_a_nearly_full_context_is_left_after_an_answer_and_not_in_it() -> None:
+    engine = FakeEngine(say("Well, ", SECOND), [*say("so.", SECOND), EngineIdle()])
+    async with calling(Mode.DUPLEX, engine=engine) as caller:
+        await caller.prefill()
+        engine.context_fill = 0.95
+        first = caller.generate()
+        await first.until_chunks(1)
+        await caller.prefill()
+        assert "renew" not in engine.calls
+        await caller.generate().whole()
+        engine.context_fill = 0.8
+        await caller.prefill()
+        assert engine.calls[-2:] == ["renew", "prefill"]
