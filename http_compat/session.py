@@ -65,10 +65,8 @@ class HttpSession:
         self._ears = Ears(engine, choice, clock)
         self._floor = Floor(choice.mode, on_wav, self.identity.narration)
         self._rhythm = CallerRhythm()
-        self._thinks = False
+        self._thinks = self._is_withdrawn = self._has_heard = False
         self._silent_steps = 0
-        self._is_withdrawn = False
-        self._has_heard = False
         self._step_seen = asyncio.Event()
         self._answered = asyncio.Event()
         self._break_wanted = asyncio.Event()

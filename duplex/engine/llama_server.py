@@ -206,10 +206,7 @@ class LlamaServerEngine:
     # Sessions -------------------------------------------------------------------------------------------------------
 
     async def _stop(self) -> None:
-        """Bring a conversation that may be in any state to an end. One that has failed is at its end.
-
-        Raises EngineError when it fails only now.
-        """
+        """Bring a conversation in any state to an end, where one that has failed is. Raises EngineError if it fails now."""
         try:
             if self._failure is None and self._session is not None:
                 with self._failing():
@@ -309,8 +306,7 @@ class LlamaServerEngine:
 
     async def _run_decode(self, pump: TurnPump, mode: Mode) -> _Decoded:
         started_at = self._clock.now()
-        fragments = 0
-        is_answer = listens = False
+        fragments, is_answer, listens = 0, False, False
         body = decode_body(round_idx=self._round_idx if mode is Mode.SIMPLEX else None)
         async with contextlib.aclosing(self._http.decode(body, on_bytes=pump.receive_byte)) as events:
             async for event in events:
