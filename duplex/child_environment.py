@@ -3,9 +3,10 @@
 A list of what may pass, because nobody can list every name under which a secret is kept.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 
-__all__ = ["child_environment"]
+__all__ = ["child_environment", "prepended"]
 
 _FOR_EVERY_PROGRAM = (
     # Where things are, and how words and times are written.
@@ -33,3 +34,8 @@ def child_environment(inherited: Mapping[str, str], also: Iterable[str] = ()) ->
         for name, value in inherited.items()
         if (name.upper() in exact or name.upper().startswith(beginnings)) and not name.upper().endswith(_SECRET_ENDINGS)
     }
+
+
+def prepended(old: str | None, *first: str) -> str:
+    """A list of directories in a variable, with others before them."""
+    return os.pathsep.join((*first, old) if old else first)

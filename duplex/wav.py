@@ -16,6 +16,8 @@ _CHUNK_HEADER = struct.Struct("<4sI")
 _FORMAT = struct.Struct("<HHIIHH")
 _PCM = 1
 _UNKNOWN_SIZE = 0xFFFFFFFF
+_MOST_CHUNKS = 100
+"""Before the samples. A file of millions of empty chunks would keep everybody waiting."""
 
 
 class IncompleteWav(Exception):
@@ -47,7 +49,7 @@ def read_wav(content: bytes, *, torn: bool = False) -> WavAudio:
         raise InvalidAudio("not a WAV file: it does not begin with a RIFF/WAVE header")
     rate_hz = channels = 0
     offset = _RIFF_HEADER.size
-    while True:
+    for _ in range(_MOST_CHUNKS):
         if len(content) < offset + _CHUNK_HEADER.size:
             raise IncompleteWav
         name, size = _CHUNK_HEADER.unpack_from(content, offset)
@@ -61,6 +63,7 @@ def read_wav(content: bytes, *, torn: bool = False) -> WavAudio:
                 raise IncompleteWav
             rate_hz, channels = _read_format(content, offset)
         offset += size + size % 2
+    raise InvalidAudio(f"the WAV has {_MOST_CHUNKS} chunks and no samples among them")
 
 
 def _read_format(content: bytes, offset: int) -> tuple[int, int]:

@@ -1,13 +1,12 @@
 """What a client uploads, made into what the engine takes: sound as PCM, pictures as JPEG or PNG.
 
-All of this blocks and belongs in a thread. Uploads come from strangers: what a header promises is checked before memory
-is spent on it, and whatever a library makes of a broken file leaves here as `InvalidAudio` or `InvalidEvent`.
+All of this blocks, and calls libraries in C with files of strangers: it runs in `http_compat.media_worker`, and the
+server never imports it. What a header promises is checked before memory is spent on it, and whatever a library makes of
+a broken file leaves here as `InvalidAudio` or `InvalidEvent`. `MemoryError` passes.
 """
 
-import base64
 from collections.abc import Callable, Sequence
 from io import SEEK_SET, BytesIO
-from typing import Literal
 
 import numpy as np
 import soundfile
@@ -20,30 +19,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from duplex.audio import SAMPLE_BYTES
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
-from duplex.errors import InvalidAudio, InvalidEvent
 from duplex.resample import Quality
-from duplex.wav import IncompleteWav, read_wav
+from http_compat.uploads import LONGEST_SIDE, MOST_PIXELS, check_length, refusal
 
-__all__ = [
-    "LONGEST_AUDIO_S",
-    "LONGEST_SIDE",
-    "MOST_PIXELS",
-    "decode_audio",
-    "decode_base64",
-    "decode_image",
-    "stack_frames",
-]
-
-LONGEST_AUDIO_S = 120
-"""Callers send a second at a time, and a whole question at most."""
-
-MOST_PIXELS = 32_000_000
-"""A photograph of today's telephones, or nearly four screens of 4K. Decoding takes four bytes for each."""
-
-LONGEST_SIDE = 16_384
-"""In pixels; a little more than WebP can say."""
+__all__ = ["decode_image", "decode_sound", "stack_frames"]
 
 _HIGHEST_RATE_HZ = 384_000
 _MOST_CHANNELS = 8
@@ -63,7 +43,7 @@ _IMAGE_READERS: tuple[tuple[bytes, Callable[[BytesIO], ImageFile]], ...] = (
     (b"GIF8", GifImageFile),
     (b"BM", BmpImageFile),
 )
-"""Called by name: `Image.open` has a limit of its own, and warns of it through a filter that all threads share."""
+"""Called by name: `Image.open` knows more formats than anybody sends, and has a limit of its own."""
 
 _LOSSLESS = {"PNG", "GIF", "BMP"}
 _PNG_END = b"IEND\xaeB`\x82"
@@ -73,35 +53,25 @@ _PNG_EFFORT = 1
 _LONGEST_STACK_SIDE = 4096
 
 
-def decode_base64(text: str, what: Literal["audio", "image"]) -> bytes:
-    """Decode as the earlier server did: characters outside the alphabet are skipped.
+def decode_sound(content: bytes) -> bytes:
+    """A sound file as 16-bit little-endian mono PCM at `ENGINE_INPUT_RATE_HZ`.
 
-    Raises `InvalidAudio` or `InvalidEvent`, by `what` is uploaded, when the padding is wrong, a character is not ASCII,
-    or a `data:` URL came.
-    """
-    if text[:64].lstrip()[:5].lower() == "data:":
-        raise _refusal(what, f"the {what} is a data: URL; send only the base64 that follows its comma")
-    try:
-        return base64.b64decode(text)
-    except ValueError as error:
-        raise _refusal(what, f"the {what} is not valid base64: it is cut short or wrongly padded") from error
-
-
-def decode_audio(upload: str) -> bytes:
-    """A sound file in base64 as 16-bit little-endian mono PCM at `ENGINE_INPUT_RATE_HZ`.
-
-    WAV, FLAC, OGG and what else libsndfile reads, at any rate; channels are averaged. What already is 16-bit mono at
-    the engine's rate comes out bit for bit. A WAV cut short is used as far as it goes, and may hold no samples at all.
+    WAV, FLAC, OGG and what else libsndfile reads, at any rate; channels are averaged.
 
     Raises `InvalidAudio` for anything else, and for more than `LONGEST_AUDIO_S`.
     """
-    content = decode_base64(upload, "audio")
-    pcm = _plain_pcm(content)
-    return _converted_pcm(content) if pcm is None else pcm
+    if not content.startswith(_AUDIO_BEGINNINGS):
+        raise refusal("audio", "the audio is no file this server knows; raw PCM must be sent as a WAV")
+    try:
+        with _Sound(_SoundFile(content)) as sound:
+            _check_header(sound.frames, sound.samplerate, sound.channels)
+            return _read_mono(sound)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise refusal("audio", "the audio cannot be read: it is damaged or in an unknown format") from error
 
 
-def decode_image(upload: str) -> bytes:
-    """A picture in base64 as a whole JPEG or PNG in RGB or greyscale, 8 bits a channel.
+def decode_image(content: bytes) -> bytes:
+    """A picture as a whole JPEG or PNG in RGB or greyscale, 8 bits a channel.
 
     What already is one is decoded to see that it is whole, and passed on unchanged. Anything else (WebP, GIF, BMP,
     palettes, transparency, CMYK, 16 bits) is made RGB: PNG where no pixel may change, else JPEG. Of an animation
@@ -110,7 +80,6 @@ def decode_image(upload: str) -> bytes:
     Raises `InvalidEvent` with the code `invalid_image` for what is no picture or not whole, and for more than
     `MOST_PIXELS` or `LONGEST_SIDE`.
     """
-    content = decode_base64(upload, "image")
     image = _load_image(content)
     if _is_plain(image, content):
         return content
@@ -145,12 +114,6 @@ def stack_frames(frames: Sequence[bytes]) -> bytes:
     return _as_jpeg(stack)
 
 
-def _refusal(what: Literal["audio", "image"], message: str) -> InvalidAudio | InvalidEvent:
-    if what == "audio":
-        return InvalidAudio(message, param="audio")
-    return InvalidEvent(message, code="invalid_image", param="image")
-
-
 class _SoundFile(BytesIO):
     """libsndfile seeks to -1 in broken files; the error of that could only be printed, not raised through C."""
 
@@ -165,41 +128,13 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no typ
         return False
 
 
-def _plain_pcm(content: bytes) -> bytes | None:
-    """The samples as they are, or None when there is something to convert."""
-    try:
-        wav = read_wav(content, torn=True)
-    except (IncompleteWav, InvalidAudio):
-        return None
-    if (wav.rate_hz, wav.channels) != (ENGINE_INPUT_RATE_HZ, 1):
-        return None
-    _check_length(len(wav.pcm) // SAMPLE_BYTES, wav.rate_hz)
-    return wav.pcm
-
-
-def _converted_pcm(content: bytes) -> bytes:
-    if not content.startswith(_AUDIO_BEGINNINGS):
-        raise _refusal("audio", "the audio is no file this server knows; raw PCM must be sent as a WAV")
-    try:
-        with _Sound(_SoundFile(content)) as sound:
-            _check_header(sound.frames, sound.samplerate, sound.channels)
-            return _read_mono(sound)
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise _refusal("audio", "the audio cannot be read: it is damaged or in an unknown format") from error
-
-
 def _check_header(frames: int, rate_hz: int, channels: int) -> None:
     if not 1 <= rate_hz <= _HIGHEST_RATE_HZ:
-        raise _refusal("audio", f"a rate of {rate_hz} Hz is not supported; the highest is {_HIGHEST_RATE_HZ} Hz")
+        raise refusal("audio", f"a rate of {rate_hz} Hz is not supported; the highest is {_HIGHEST_RATE_HZ} Hz")
     if channels > _MOST_CHANNELS:
-        raise _refusal("audio", f"{channels} channels are not supported; the most is {_MOST_CHANNELS}")
+        raise refusal("audio", f"{channels} channels are not supported; the most is {_MOST_CHANNELS}")
     if frames != _UNKNOWN_FRAMES:
-        _check_length(frames, rate_hz)
-
-
-def _check_length(frames: int, rate_hz: int) -> None:
-    if frames > LONGEST_AUDIO_S * rate_hz:
-        raise _refusal("audio", f"the audio is longer than {LONGEST_AUDIO_S} s; send it in shorter pieces")
+        check_length(frames, rate_hz)
 
 
 def _read_mono(sound: _Sound) -> bytes:
@@ -213,7 +148,7 @@ def _read_mono(sound: _Sound) -> bytes:
     while True:
         block = sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
         frames += len(block)
-        _check_length(frames, rate_hz)
+        check_length(frames, rate_hz)
         # Files of floats may hold anything: what is no number becomes silence before it can spread in the filter.
         mono = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0).mean(axis=1)
         if resampler is not None:
@@ -227,8 +162,10 @@ def _load_image(content: bytes) -> ImageFile:
     image = _open_image(content)
     try:
         image.load()
+    except MemoryError:
+        raise
     except Exception as error:
-        raise _refusal("image", "the image is cut short or damaged") from error
+        raise refusal("image", "the image is cut short or damaged") from error
     return image
 
 
@@ -236,7 +173,7 @@ def _open_image(content: bytes) -> ImageFile:
     """Only the header is read."""
     read = next((reader for beginning, reader in _IMAGE_READERS if content.startswith(beginning)), None)
     if read is None:
-        raise _refusal("image", "the image is neither JPEG, PNG, WebP, GIF nor BMP")
+        raise refusal("image", "the image is neither JPEG, PNG, WebP, GIF nor BMP")
     # These two take memory for the whole picture already when they read the header.
     if read is WebPImageFile:
         _check_size(*_webp_size(content))
@@ -244,9 +181,11 @@ def _open_image(content: bytes) -> ImageFile:
         _check_size(*_two_numbers(content, 6))
     try:
         image = read(BytesIO(content))
+    except MemoryError:
+        raise
     except Exception as error:
         # Pillow lets errors of many kinds out of broken headers, and promises none.
-        raise _refusal("image", "the image is damaged: its header cannot be read") from error
+        raise refusal("image", "the image is damaged: its header cannot be read") from error
     _check_size(*image.size)
     return image
 
@@ -270,9 +209,9 @@ def _two_numbers(content: bytes, at: int) -> tuple[int, int]:
 
 def _check_size(width: int, height: int) -> None:
     if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
-        raise _refusal("image", f"an image of {width}x{height} has a side that is not 1 to {LONGEST_SIDE} pixels")
+        raise refusal("image", f"an image of {width}x{height} has a side that is not 1 to {LONGEST_SIDE} pixels")
     if width * height > MOST_PIXELS:
-        raise _refusal("image", f"an image of {width}x{height} has more than {MOST_PIXELS // 1_000_000} megapixels")
+        raise refusal("image", f"an image of {width}x{height} has more than {MOST_PIXELS // 1_000_000} megapixels")
 
 
 def _is_plain(image: ImageFile, content: bytes) -> bool:

@@ -1,19 +1,21 @@
 """What one session hears and sees: uploads in, prefills out, in the order of their arrival."""
 
-import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from duplex.clock import Clock
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Engine, Mode
 from duplex.engine.context import needs_new_context
-from duplex.errors import InvalidEvent
+from duplex.errors import InvalidEvent, OmniDuplexError
 from http_compat.choice import SessionChoice
-from http_compat.decode import stack_frames
 from http_compat.forced_listening import ForcedListening
 from http_compat.frames import FrameStacks, KeptFrame
 from http_compat.intake import Intake
 from http_compat.work import Heard, Upload
 
-__all__ = ["Ears"]
+__all__ = ["Ears", "StackFrames"]
+
+StackFrames = Callable[[Sequence[bytes]], Awaitable[bytes]]
+"""Makes one picture of up to four."""
 
 _HIGH_QUALITY_SLICES = 2
 """What the engine's own high-quality mode sets."""
@@ -28,10 +30,11 @@ _TENTH = bytes(2 * ENGINE_INPUT_RATE_HZ // 10)
 class Ears:
     """Feeds one engine. Its calls are made one at a time."""
 
-    def __init__(self, engine: Engine, choice: SessionChoice, clock: Clock) -> None:
+    def __init__(self, engine: Engine, choice: SessionChoice, clock: Clock, stack: StackFrames) -> None:
         self._engine = engine
         self._choice = choice
         self._clock = clock
+        self._stack = stack
         self._intake = Intake(choice.mode)
         self._frames = FrameStacks()
         self.forced_listening = ForcedListening()
@@ -108,17 +111,27 @@ class Ears:
             await self._feed(upload, image, slices)
             return False, None
         if upload.pcm is not None:
-            frames = self._frames.take_audio(audio_id)
-            stack = await asyncio.to_thread(stack_frames, frames) if frames else None
+            stack, refused = await self._stacked(self._frames.take_audio(audio_id))
             await self._feed(upload, stack, 1)
             if image is not None:
                 await self._engine.prefill(b"", image=image)
+            if refused is not None:
+                raise refused
         elif image is not None:
             taken = self._frames.take_image(audio_id, upload.frame_index, image)
             if isinstance(taken, KeptFrame):
                 return True, taken
             await self._feed(upload, image, slices)
         return True, None
+
+    async def _stacked(self, frames: Sequence[bytes]) -> tuple[bytes | None, InvalidEvent | None]:
+        """One picture of what was kept, or why there is none: the sound must be heard all the same."""
+        if not frames:
+            return None, None
+        try:
+            return await self._stack(frames), None
+        except OmniDuplexError as error:
+            return None, InvalidEvent(str(error), code="invalid_image", param="image")
 
     async def _feed(self, upload: Upload, image: bytes | None, slices: int) -> None:
         pcm = upload.pcm or b""

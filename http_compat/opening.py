@@ -1,6 +1,6 @@
 """From the body of an init to the session it asks for, and to the words it is answered with."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from duplex.audio import SAMPLE_BYTES
@@ -8,10 +8,12 @@ from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.errors import InvalidAudio
 from duplex.wav import write_wav
 from http_compat.choice import SessionChoice
-from http_compat.decode import decode_audio
 from http_compat.schemas import InitRequest, parse_media_type
 
-__all__ = ["Opening", "choose"]
+__all__ = ["DecodeSound", "Opening", "choose"]
+
+DecodeSound = Callable[[str], Awaitable[bytes]]
+"""From a sound file in base64 to PCM as the engine takes it; raises `InvalidAudio` and `CapacityError`."""
 
 _LONGEST_VOICE_BYTES = 30 * ENGINE_INPUT_RATE_HZ * SAMPLE_BYTES
 """The engine takes at most 30 s of sound at once."""
@@ -47,20 +49,21 @@ class Opening:
         return f"初始化成功（{'，'.join([*words, '快速恢复'])}）"
 
 
-async def choose(request: InitRequest, default_mode: Mode) -> Opening:
-    """The session that is asked for. Raises `InvalidEvent` for an unknown media type."""
+async def choose(request: InitRequest, default_mode: Mode, decode: DecodeSound) -> Opening:
+    """The session that is asked for. Raises `InvalidEvent` for an unknown media type, and `CapacityError` when there is
+    no room for its voice to be decoded."""
     vision = parse_media_type(request) == 2
     mode = default_mode
     if request.duplex_mode is not None:
         mode = Mode.DUPLEX if request.duplex_mode else Mode.SIMPLEX
-    voice, no_voice = await _voice(request, mode)
+    voice, no_voice = await _voice(request, mode, decode)
     choice = SessionChoice(
         mode=mode, vision=vision, high_quality=request.high_quality, high_fps=request.high_fps, voice=voice
     )
     return Opening(choice, (*no_voice, *_ignored(request)))
 
 
-async def _voice(request: InitRequest, mode: Mode) -> tuple[bytes | None, tuple[str, ...]]:
+async def _voice(request: InitRequest, mode: Mode, decode: DecodeSound) -> tuple[bytes | None, tuple[str, ...]]:
     """The voice reference as a WAV, or why the one that was given is not used. A wrong one costs no call."""
     name, upload = ("timbreBase64", request.timbreBase64) if request.timbreBase64 else ("voice", request.voice)
     if not upload:
@@ -68,7 +71,7 @@ async def _voice(request: InitRequest, mode: Mode) -> tuple[bytes | None, tuple[
     if mode is Mode.SIMPLEX:
         return None, (f"{name}: the engine imitates a given voice in duplex only",)
     try:
-        pcm = await asyncio.to_thread(decode_audio, upload.rpartition(",")[2])
+        pcm = await decode(upload.rpartition(",")[2])
     except InvalidAudio as error:
         return None, (f"{name}: {error}",)
     if not pcm:

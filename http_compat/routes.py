@@ -1,8 +1,8 @@
 """The routes of the main port, as llama.cpp-omni's Python server had them."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -12,7 +12,7 @@ from duplex.clock import Clock, samples_to_s
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
 from duplex.errors import InvalidEvent
 from http_compat.body import read_model, read_object
-from http_compat.decode import decode_audio, decode_image
+from http_compat.decoders import Decoders
 from http_compat.event_stream import EventStream
 from http_compat.health import Health
 from http_compat.line import Errand
@@ -25,15 +25,12 @@ from http_compat.work import Heard, Upload
 __all__ = ["HttpService", "break_answer", "make_router", "peer_of", "stop_answer"]
 
 
-_DECODES_AT_ONCE = 2
-"""An upload within all limits can still keep a thread busy for seconds, and others need threads too."""
-
-
 @dataclass(frozen=True, slots=True)
 class HttpService:
     """Everything the routes need, made by the composition root."""
 
     sessions: HttpSessions
+    decoders: Decoders
     health: Callable[[], Health]
     check_access: Callable[[Mapping[str, str]], None]
     """Raises `NotAuthorised` or `OriginRefused` for the headers of a request."""
@@ -85,7 +82,7 @@ class _Routes:
     def __init__(self, service: HttpService) -> None:
         self._service = service
         self._sessions = service.sessions
-        self._decoding = asyncio.Semaphore(_DECODES_AT_ONCE)
+        self._decoders = service.decoders
 
     async def health(self, request: Request) -> JSONResponse:
         """Whether calls can be served, and what a call that has begun is like."""
@@ -97,8 +94,10 @@ class _Routes:
 
     async def init_sys_prompt(self, request: Request) -> dict[str, object]:
         """A new session."""
-        opening = await choose(await read_model(request, InitRequest), self._sessions.rules.mode)
-        return _opened(opening, await self._sessions.open(opening.choice, peer_of(request)))
+        peer = peer_of(request)
+        asked = await read_model(request, InitRequest)
+        opening = await choose(asked, self._sessions.rules.mode, partial(self._decoders.sound, peer[0]))
+        return _opened(opening, await self._sessions.open(opening.choice, peer))
 
     async def streaming_prefill(self, request: Request) -> dict[str, object]:
         """Sound, a picture or both for the engine."""
@@ -107,8 +106,7 @@ class _Routes:
         session = self._sessions.find(peer_of(request))
         with session.join(Errand.PREFILL) as place:
             asked = await read_model(request, PrefillRequest)
-            async with self._decoding:
-                decode_s, upload = await _decode(clock, asked)
+            decode_s, upload = await self._decode(session.id, asked)
             heard = await session.hear(place, upload)
         seconds = samples_to_s(len(upload.pcm or b"") // SAMPLE_BYTES, ENGINE_INPUT_RATE_HZ)
         return _heard(session, heard, seconds, decode_s, (clock.now() - began_s) * 1000)
@@ -150,6 +148,25 @@ class _Routes:
         session = await self._sessions.reopen(self._sessions.find(peer), peer)
         return {"success": True, "message": "会话已重置", "session_id": session.id}
 
+    async def _decode(self, owner: str, asked: PrefillRequest) -> tuple[tuple[float, float], Upload]:
+        """Seconds until sound and picture were decoded, and what came of them."""
+        if not asked.audio and not asked.image:
+            raise InvalidEvent("必须提供音频或图片至少一项")
+        clock = self._service.clock
+        began_s = clock.now()
+        pcm = await self._decoders.sound(owner, asked.audio) if asked.audio else None
+        heard_s = clock.now()
+        image = await self._decoders.picture(owner, asked.image) if asked.image else None
+        upload = Upload(
+            pcm=pcm,
+            image=image,
+            audio_id=asked.image_audio_id,
+            frame_index=asked.frame_index,
+            is_last=asked.is_last,
+            marks_last=asked.last_chunk is not None,
+        )
+        return (heard_s - began_s, clock.now() - heard_s), upload
+
 
 def _opened(opening: Opening, opened: Opened) -> dict[str, object]:
     session = opened.session
@@ -162,25 +179,6 @@ def _opened(opening: Opening, opened: Opened) -> dict[str, object]:
         "fast_resume": not (opened.is_new_mode or opened.is_new_media),
     }
     return {**answer, "ignored": list(opening.ignored)} if opening.ignored else answer
-
-
-async def _decode(clock: Clock, asked: PrefillRequest) -> tuple[tuple[float, float], Upload]:
-    """Seconds spent on sound and picture, and what came of them."""
-    if not asked.audio and not asked.image:
-        raise InvalidEvent("必须提供音频或图片至少一项")
-    began_s = clock.now()
-    pcm = await asyncio.to_thread(decode_audio, asked.audio) if asked.audio else None
-    heard_s = clock.now()
-    image = await asyncio.to_thread(decode_image, asked.image) if asked.image else None
-    upload = Upload(
-        pcm=pcm,
-        image=image,
-        audio_id=asked.image_audio_id,
-        frame_index=asked.frame_index,
-        is_last=asked.is_last,
-        marks_last=asked.last_chunk is not None,
-    )
-    return (heard_s - began_s, clock.now() - heard_s), upload
 
 
 def _heard(

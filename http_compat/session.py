@@ -20,7 +20,7 @@ from duplex.errors import EngineError, InvalidEvent, NoSession, OmniDuplexError
 from duplex.metrics import Metrics, SessionMeter
 from duplex.tasks import beside, wait_at_most
 from http_compat.choice import SessionChoice
-from http_compat.ears import Ears
+from http_compat.ears import Ears, StackFrames
 from http_compat.floor import Floor, OnWav
 from http_compat.identity import SessionIdentity
 from http_compat.line import Errand, Line, Place
@@ -45,6 +45,7 @@ class HttpSession:
         choice: SessionChoice,
         *,
         clock: Clock,
+        stack: StackFrames,
         after_break: AfterBreak = AfterBreak.LISTEN,
         limits: SessionLimits | None = None,
         on_wav: OnWav | None = None,
@@ -54,15 +55,14 @@ class HttpSession:
         """`identity`: of the session that lost its engine and goes on here."""
         self.identity = identity or SessionIdentity()
         self._meter = meter or Metrics().meter("http")
-        self.id = self.identity.id
-        self.numbers = self.identity.numbers
+        self.id, self.numbers = self.identity.id, self.identity.numbers
         self.choice = choice
         self._engine = engine
         self._clock = clock
         self._forgets = choice.mode is Mode.DUPLEX and after_break is AfterBreak.RESET
         self._limits = limits or SessionLimits()
         self._line: Line[Work] = Line(self._limits.waiting_requests)
-        self._ears = Ears(engine, choice, clock)
+        self._ears = Ears(engine, choice, clock, stack)
         self._floor = Floor(choice.mode, on_wav, self.identity.narration)
         self._rhythm = CallerRhythm()
         self._thinks = self._is_withdrawn = self._has_heard = False

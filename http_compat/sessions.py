@@ -28,6 +28,7 @@ from duplex.errors import (
 from duplex.metrics import Metrics, SessionMeter
 from duplex.tasks import beside, task_group
 from http_compat.choice import SessionChoice
+from http_compat.ears import StackFrames
 from http_compat.floor import OnWav
 from http_compat.identity import SessionIdentity
 from http_compat.policy import SessionPolicy
@@ -112,6 +113,7 @@ class HttpSessions:
         refusal: Callable[[], CapacityError | None],
         clock: Clock,
         rules: SessionRules,
+        stack: StackFrames,
         on_wav: OnWav | None = None,
         on_end: Callable[[bool], None] | None = None,
         metrics: Metrics | None = None,
@@ -124,6 +126,7 @@ class HttpSessions:
         self._can_lease = can_lease
         self._refusal = refusal
         self._clock = clock
+        self._stack = stack
         self._on_wav = on_wav
         self._on_end = on_end
         self._held: dict[str, _Held] = {}
@@ -312,6 +315,7 @@ class HttpSessions:
             engine,
             choice,
             clock=self._clock,
+            stack=self._stack,
             after_break=self.rules.after_break,
             limits=self.rules.limits,
             on_wav=self._on_wav,

@@ -31,10 +31,10 @@ from duplex.pictures import MOST_PICTURES_WAITING
 from duplex.session import SessionLimits
 from duplex.turns import TABLE
 from http_compat import body, wav_timing
+from http_compat.decoders import DecodeLimits
 from http_compat.frames import MOST_KEPT_FRAMES
 from http_compat.intake import _LEAST_BYTES
 from http_compat.reply import LONGEST_WAITING_S
-from http_compat.routes import _DECODES_AT_ONCE
 from http_compat.session_limits import SessionLimits as HttpSessionLimits
 from http_compat.sessions import _REMEMBERED_PEERS
 from realtime import queueing
@@ -483,7 +483,11 @@ LIMITS, SETTINGS, ENGINE = SessionLimits(), ConversationSettings(), EngineLimits
         ("(`ConversationItems`)", f"{MOST_ITEMS} items; {LARGEST_ITEMS_BYTES // 2**20} MiB"),
         ("(`SessionObject`)", f"{LARGEST_SESSION_BYTES // 2**10} KiB"),
         ("(`Line`)", f"{HttpSessionLimits().waiting_requests} requests"),
-        ("uploads being decoded", f"{_DECODES_AT_ONCE} uploads"),
+        (
+            "(`Decoders`)",
+            f"{DecodeLimits().processes} at once, of each session one; "
+            f"{DecodeLimits().items} uploads with those that wait",
+        ),
         (
             "(`Intake`)",
             f"{_intake_s(Mode.SIMPLEX) * 1000:.0f} ms in simplex, {_intake_s(Mode.DUPLEX):.0f} s in duplex",

@@ -16,6 +16,7 @@ from duplex.engine.ports import is_loopback
 from duplex.errors import CapacityError, EngineNotReady
 from duplex.metrics import Metrics
 from duplex.tasks import beside
+from http_compat.decoders import Decoders
 from http_compat.health import Health, judge
 from http_compat.registry import Node, Registrar, advertised_ip
 from http_compat.routes import HttpService
@@ -45,6 +46,7 @@ async def http_service(
         judged = health()
         return None if judged.is_serving else EngineNotReady(judged.message)
 
+    decoders = Decoders()
     with _timing_log(settings.http.wav_timing_log) as timing:
         sessions = HttpSessions(
             lend=lender(pool),
@@ -56,12 +58,15 @@ async def http_service(
                 policy=settings.http.session_policy,
                 after_break=settings.conversation.after_break,
             ),
+            stack=decoders.stack,
             on_wav=None if timing is None else timing.note,
             on_end=None if timing is None else timing.end_session,
             metrics=metrics,
         )
-        async with sessions.running():
-            yield HttpService(sessions=sessions, health=health, check_access=access.check, clock=clock)
+        async with decoders.running(), sessions.running():
+            yield HttpService(
+                sessions=sessions, decoders=decoders, health=health, check_access=access.check, clock=clock
+            )
 
 
 @contextlib.asynccontextmanager

@@ -206,7 +206,7 @@ class LlamaServerEngine:
     # Sessions -------------------------------------------------------------------------------------------------------
 
     async def _stop(self) -> None:
-        """Bring a conversation in any state to an end, where one that has failed is. Raises EngineError if it fails now."""
+        """End a conversation in any state; one that has failed is at its end. Raises EngineError if it fails now."""
         try:
             if self._failure is None and self._session is not None:
                 with self._failing():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from duplex.child_environment import child_environment
+from duplex.child_environment import child_environment, prepended
 from duplex.engine.base import Mode
 from duplex.engine.llama_wire import OmniInit
 
@@ -96,7 +96,7 @@ def engine_command(
     if spec.gpu_devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = spec.gpu_devices
     if spec.kind is EngineKind.PARROT:
-        environment["PYTHONPATH"] = _prepended(environment.get("PYTHONPATH"), str(_PACKAGE_PARENT))
+        environment["PYTHONPATH"] = prepended(environment.get("PYTHONPATH"), str(_PACKAGE_PARENT))
         program: tuple[str, ...] = (sys.executable, "-m", "duplex.engine.parrot")
         model, cwd = placeholder, placeholder.parent
     else:
@@ -131,12 +131,8 @@ def engine_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 def _add_library_path(environment: dict[str, str], binary: Path, cuda_lib_path: str) -> None:
     beside = str(binary.parent)
     if sys.platform == "darwin":
-        environment["DYLD_LIBRARY_PATH"] = _prepended(environment.get("DYLD_LIBRARY_PATH"), beside)
+        environment["DYLD_LIBRARY_PATH"] = prepended(environment.get("DYLD_LIBRARY_PATH"), beside)
     elif sys.platform == "linux":
-        environment["LD_LIBRARY_PATH"] = _prepended(
+        environment["LD_LIBRARY_PATH"] = prepended(
             environment.get("LD_LIBRARY_PATH"), cuda_lib_path, beside, "/usr/lib/x86_64-linux-gnu"
         )
-
-
-def _prepended(old: str | None, *first: str) -> str:
-    return os.pathsep.join((*first, old) if old else first)

@@ -51,7 +51,8 @@ class Node:
 
     def engine(self) -> psutil.Process:
         """The process of the parrot."""
-        (engine,) = psutil.Process(self.process.pid).children()
+        children = psutil.Process(self.process.pid).children()
+        (engine,) = [child for child in children if "duplex.engine.parrot" in child.cmdline()]
         return engine
 
     def until_healthy(self, *, code: int = 200) -> requests.Response:

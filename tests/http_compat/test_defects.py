@@ -6,10 +6,10 @@ docs/http-compat.md lists all of it, each with its tests.
 import asyncio
 import base64
 import contextlib
+import io
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,16 @@ import httpx
 import numpy as np
 import pytest
 import requests
+import soundfile
 from fastapi import FastAPI
 
 from duplex.engine.base import EngineAudio, EngineIdle, EngineText, Mode
-from http_compat import routes
+from http_compat.decoders import DecodeLimits, Decoders
 from http_compat.health import Health
 from http_compat.routes import HttpService, make_router
 from http_compat.session_limits import SessionLimits
 from tests.duplex.fake_engine import FakeEngine, answer
+from tests.http_compat.decoding_here import decoding_children
 from tests.http_compat.node import Node, running_node
 from tests.http_compat.test_server import begin, generate, hears, jpeg, post, prefill, sound, wav, words
 from tests.http_compat.test_session import calling
@@ -88,53 +90,53 @@ async def test_a_stream_that_is_kept_open_ends_when_nothing_comes_any_more() -> 
 # --- one server, no engine
 
 
+def flac() -> str:
+    file = io.BytesIO()
+    soundfile.write(file, np.frombuffer(speech(0.5), "<i2"), 16_000, format="FLAC")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 @pytest.mark.parametrize("kind", ["audio", "image"])
-async def test_others_are_answered_while_an_upload_is_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_are_answered_while_an_upload_is_decoded(kind: str) -> None:
     """Defects 26 and 28."""
-    begun, may_end = threading.Event(), threading.Event()
-
-    def decode(upload: str) -> bytes:
-        begun.set()
-        assert may_end.wait(_PATIENCE_S)
-        return base64.b64decode(upload)
-
-    monkeypatch.setattr(routes, f"decode_{kind}", decode)
-    app = FastAPI()
-    async with house() as (_, sessions):
-        app.include_router(
-            make_router(
-                HttpService(
-                    sessions=sessions,
-                    health=lambda: Health("healthy", ""),
-                    check_access=lambda _: None,
-                    clock=HandClock(),
-                )
-            )
+    decoders, app = Decoders(DecodeLimits(processes=1, item_s=_PATIENCE_S)), FastAPI()
+    body = {kind: jpeg() if kind == "image" else flac()}
+    async with house() as (_, sessions), decoders.running():
+        service = HttpService(
+            sessions=sessions,
+            decoders=decoders,
+            health=lambda: Health("healthy", ""),
+            check_access=lambda _: None,
+            clock=HandClock(),
         )
+        app.include_router(make_router(service))
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://node", trust_env=False) as client:
             await client.post("/omni/init_sys_prompt", json={})
-            body = {kind: base64.b64encode(bytes(32_000)).decode()}
+            assert (await client.post("/omni/streaming_prefill", json=body)).status_code == 200
+            (decoder,) = decoding_children()
+            decoder.suspend()
             heard = asyncio.create_task(client.post("/omni/streaming_prefill", json=body))
-            await asyncio.to_thread(begun.wait, _PATIENCE_S)
+            while not decoders.items:  # noqa: ASYNC110
+                await asyncio.sleep(0)
             assert (await client.get("/health")).status_code == 200
             assert not heard.done()
-            may_end.set()
+            decoder.resume()
             assert (await heard).status_code == 200
 
 
 def test_the_first_upload_at_another_rate_loads_nothing() -> None:
     """Defect 27: the resampler was loaded within the request, which took seconds."""
     script = """
-import base64, io, sys
+import io, sys
 import numpy, soundfile
-import web.app
-from http_compat.decode import decode_audio
+from http_compat.decode import decode_sound
+from http_compat.media_worker import warm_up
 file = io.BytesIO()
 soundfile.write(file, numpy.zeros((48000, 2)), 48000, format="WAV")
-upload = base64.b64encode(file.getvalue()).decode()
+warm_up()
 loaded = set(sys.modules)
-decode_audio(upload)
+decode_sound(file.getvalue())
 print(sorted(set(sys.modules) - loaded))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,11 +16,12 @@ from fastapi import FastAPI
 
 from duplex.engine.limits import EngineLimits
 from duplex.errors import OmniDuplexError
-from http_compat import body, decode, registry, reply, rhythm, takeover
+from http_compat import body, decode, registry, reply, rhythm, takeover, uploads
+from http_compat.decoders import DecodeLimits, Decoders
 from http_compat.errors import STATUSES
 from http_compat.frames import MOST_KEPT_FRAMES
 from http_compat.health import Health
-from http_compat.routes import _DECODES_AT_ONCE, HttpService, make_router
+from http_compat.routes import HttpService, make_router
 from http_compat.schemas import InitRequest, PrefillRequest
 from http_compat.session_limits import SessionLimits
 from http_compat.sse import break_event, chunk_event, done_event, error_event, listen_event, turn_done_event
@@ -33,6 +34,7 @@ DOCUMENT = document("http-compat")
 TEXT = " ".join(DOCUMENT.split())
 DEFECTS = table(DOCUMENT, "#")
 LIMITS = SessionLimits()
+DECODING = DecodeLimits()
 
 
 # --- what was wrong
@@ -85,7 +87,13 @@ async def test_the_routes_are_those_of_the_router() -> None:
     app = FastAPI()
     async with house() as (_, sessions):
         health = Health("healthy", "")
-        service = HttpService(sessions=sessions, health=lambda: health, check_access=lambda _: None, clock=HandClock())
+        service = HttpService(
+            sessions=sessions,
+            decoders=Decoders(),
+            health=lambda: health,
+            check_access=lambda _: None,
+            clock=HandClock(),
+        )
         app.include_router(make_router(service))
     routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
     assert {code(row[0])[0] for row in table(DOCUMENT, "route")} == routes
@@ -109,10 +117,12 @@ def test_the_fields_are_those_of_the_schema(heading: str, schema: type[InitReque
         ("the time it may take", f"{body._READ_WITHIN_S:.0f} s"),
         (
             "one sound",
-            f"{decode.LONGEST_AUDIO_S} s, {decode._MOST_CHANNELS} channels, {decode._HIGHEST_RATE_HZ // 1000} kHz",
+            f"{uploads.LONGEST_AUDIO_S} s, {decode._MOST_CHANNELS} channels, {decode._HIGHEST_RATE_HZ // 1000} kHz",
         ),
-        ("one picture", f"{decode.MOST_PIXELS // 10**6} megapixels, {decode.LONGEST_SIDE} pixels a side"),
-        ("decoded at once", f"{_DECODES_AT_ONCE}"),
+        ("one picture", f"{uploads.MOST_PIXELS // 10**6} megapixels, {uploads.LONGEST_SIDE} pixels a side"),
+        ("decoded at once", f"{DECODING.processes}, {DECODING.memory_bytes // 2**30} GiB each"),
+        ("decoding one", f"{DECODING.item_s:g} s"),
+        ("wait to be decoded", f"{DECODING.items}"),
         ("in line", f"{LIMITS.waiting_requests}"),
         ("a slow client", f"{reply.LONGEST_WAITING_S:.0f} s"),
         ("kept pictures", f"{MOST_KEPT_FRAMES}"),

@@ -14,6 +14,7 @@ from duplex.wav import read_wav, write_wav
 from http_compat.choice import SessionChoice
 from http_compat.opening import Opening, choose
 from http_compat.schemas import InitRequest
+from tests.http_compat.decoding_here import sound_here
 from tests.speech import speech
 
 VOICE = speech(1.0)
@@ -25,7 +26,7 @@ def upload(content: bytes, prefix: str = "") -> str:
 
 
 async def opening(body: dict[str, object], default: Mode = Mode.DUPLEX) -> Opening:
-    return await choose(InitRequest.model_validate(body), default)
+    return await choose(InitRequest.model_validate(body), default, sound_here)
 
 
 @pytest.mark.parametrize("default", Mode)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,14 @@ from duplex.conversation_settings import AfterBreak
 from duplex.engine.base import EngineAudio, EngineIdle, EngineListen, EngineSession, EngineText, Mode
 from duplex.errors import EngineBusy, EngineExited, EngineStalled, InvalidEvent
 from http_compat.choice import SessionChoice
+from http_compat.ears import StackFrames
 from http_compat.line import Errand
 from http_compat.reply import Reply
 from http_compat.session import HttpSession
 from http_compat.session_limits import SessionLimits
 from http_compat.work import Heard, Upload
 from tests.duplex.fake_engine import FakeEngine, answer
+from tests.http_compat.decoding_here import stack_here
 from tests.speech import silence, speech
 
 SECOND = bytes([1, 0]) * 16_000
@@ -108,11 +110,19 @@ async def calling(
     engine: FakeEngine | None = None,
     limits: SessionLimits = QUICK,
     after_break: AfterBreak = AfterBreak.LISTEN,
+    stack: StackFrames = stack_here,
     **choice: Any,
 ) -> AsyncIterator[Caller]:
     engine, clock = engine or FakeEngine(), HandClock()
     await engine.begin(EngineSession(mode))
-    session = HttpSession(engine, SessionChoice(mode, **choice), clock=clock, limits=limits, after_break=after_break)
+    session = HttpSession(
+        engine,
+        SessionChoice(mode, **choice),
+        clock=clock,
+        stack=stack,
+        limits=limits,
+        after_break=after_break,
+    )
     running = asyncio.create_task(session.run())
     try:
         yield Caller(session, engine, clock)
@@ -309,7 +319,7 @@ async def test_the_engine_dies_in_an_answer() -> None:
     engine = FakeEngine()
     engine.script = [say("a", b"ab")]
     engine.gate.clear()
-    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), limits=QUICK)
+    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), stack=stack_here, limits=QUICK)
     await engine.begin(EngineSession(Mode.SIMPLEX))
     running = asyncio.create_task(session.run())
     caller = Caller(session, engine, HandClock())
@@ -332,7 +342,7 @@ async def test_the_engine_dies_in_an_answer() -> None:
 async def test_words_that_no_sound_was_made_of_are_told_before_the_failure() -> None:
     engine = FakeEngine()
     engine.script = [say("a mute answer")]
-    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), limits=QUICK)
+    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), stack=stack_here, limits=QUICK)
     await engine.begin(EngineSession(Mode.SIMPLEX))
     running = asyncio.create_task(session.run())
     caller = Caller(session, engine, HandClock())
@@ -349,7 +359,7 @@ async def test_words_that_no_sound_was_made_of_are_told_before_the_failure() -> 
 
 async def test_an_engine_that_refuses_a_prefill_is_not_hidden() -> None:
     engine = FakeEngine()
-    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), limits=QUICK)
+    session = HttpSession(engine, SessionChoice(Mode.SIMPLEX), clock=HandClock(), stack=stack_here, limits=QUICK)
     await engine.begin(EngineSession(Mode.SIMPLEX))
     running = asyncio.create_task(session.run())
     engine.fail = EngineExited("gone")
@@ -555,6 +565,20 @@ async def test_pictures_of_the_high_refresh_mode() -> None:
         assert caller.engine.calls == ["begin", "prefill", "prefill"]
         await caller.prefill(audio_id=2)
         assert caller.engine.heard == SECOND * 2, "sound never waits for pictures"
+
+
+async def test_sound_is_heard_although_its_pictures_cannot_be_stacked() -> None:
+    async def fail(frames: Sequence[bytes]) -> bytes:
+        raise EngineBusy(f"{len(frames)} frames too many")
+
+    async with calling(high_fps=True, stack=fail) as caller:
+        for index in range(3):
+            await caller.prefill(None, image=b"\xff\xd8\xff", audio_id=1, frame_index=index)  # type: ignore[arg-type]
+        with pytest.raises(InvalidEvent, match="2 frames too many") as refused:
+            await caller.prefill(audio_id=1)
+        assert refused.value.code == "invalid_image"
+        await caller.prefill(OTHER, audio_id=2)
+        assert caller.engine.heard == SECOND + OTHER
 
 
 def picture(shade: int) -> bytes:

@@ -22,6 +22,7 @@ from http_compat.session_limits import SessionLimits
 from http_compat.sessions import HttpSessions, Peer, SessionRules
 from http_compat.work import Upload
 from tests.duplex.fake_engine import FakeEngine, answer
+from tests.http_compat.decoding_here import stack_here
 
 ALICE, ALICE_AGAIN, BOB = ("10.0.0.1", 4001), ("10.0.0.1", 4002), ("10.0.0.2", 5001)
 HERE = ("127.0.0.1", 6001)
@@ -56,6 +57,7 @@ class House:
             can_lease=lambda: bool(self.engines) and not self.is_broken,
             refusal=lambda: EngineNotReady("restarting") if self.is_broken else None,
             clock=self.clock,
+            stack=stack_here,
             rules=SessionRules(Mode.DUPLEX, policy, limits=SessionLimits(tail_s=0.0, pair_s=0.0)),
             on_end=self.count_end,
         )
