@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ def engine_dirs(
 ) -> Iterator[EngineDirs]:
     """Make the directories, and remove what was made at the end.
 
-    A given `output_dir` is created when missing and never removed. `share_input` puts the input beside it, for an
+    A given `output_dir` is created when missing, for the operator alone, and never removed; one that is there keeps its
+    rights, with a warning when others may enter it. `share_input` puts the input beside it, for an
     engine that somebody else started and that may see nothing but that directory. Leaving blocks on the file system.
     """
     parent = parent or spool_parent()
@@ -65,13 +67,23 @@ def engine_dirs(
         placeholder = work / "parrot.gguf"
         placeholder.touch()
         output = (output_dir or work / "output").absolute()
-        output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _warn_if_open(output)
         input_dir = work / "input"
         if share_input and output_dir is not None:
             input_dir = Path(tempfile.mkdtemp(prefix="input_", dir=output))
             cleanup.callback(shutil.rmtree, input_dir, ignore_errors=True)
         input_dir.mkdir(exist_ok=True)
         yield EngineDirs(output_dir=output, input_dir=input_dir, placeholder=placeholder)
+
+
+def _warn_if_open(output: Path) -> None:
+    if output.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        _log.warning(
+            "Others on this machine may enter %s, where the engine writes what is said in calls: "
+            "'chmod 700' it, or leave --output-dir away for a private one.",
+            output,
+        )
 
 
 def sweep_leftovers(parent: Path | None = None) -> None:

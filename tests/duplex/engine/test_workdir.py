@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from duplex.engine.workdir import engine_dirs, spool_parent, sweep_leftovers
 
 
@@ -12,13 +14,29 @@ def test_private_directories_come_and_go(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_given_output_directory_is_made_and_kept(tmp_path: Path) -> None:
+def test_a_given_output_directory_is_made_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     wanted = tmp_path / "a" / "b"
     with engine_dirs(wanted, parent=tmp_path) as dirs:
         assert dirs.output_dir == wanted
+        assert wanted.stat().st_mode & 0o777 == 0o700
         assert not dirs.input_dir.is_relative_to(wanted)
         (wanted / "round_000").mkdir()
     assert [path.name for path in wanted.iterdir()] == ["round_000"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o701])
+def test_one_that_others_may_enter_keeps_its_rights_with_a_warning(
+    mode: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = tmp_path / "shared"
+    wanted.mkdir()
+    wanted.chmod(mode)
+    with engine_dirs(wanted, parent=tmp_path):
+        assert wanted.stat().st_mode & 0o777 == mode
+    (message,) = caplog.messages
+    assert f"may enter {wanted}" in message
+    assert "chmod 700" in message
 
 
 def test_the_input_of_an_adopted_engine_lies_in_what_it_shares(tmp_path: Path) -> None:
