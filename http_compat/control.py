@@ -38,8 +38,8 @@ class PortSwitch:
 def make_control_app(service: HttpService) -> ASGIApp:
     """The app behind the control port. Bodies are never read; nothing is answered before it is done."""
 
-    async def health(_: Request) -> Response:
-        judged = service.health()
+    async def health(request: Request) -> Response:
+        judged = service.health_for(_without_origin(request))
         return _answer(judged.body(), judged.code)
 
     async def break_off(request: Request) -> Response:

@@ -42,6 +42,10 @@ class Health:
         """The fields that every health answer has."""
         return {"status": self.status, "message": self.message, "backend": "cpp"}
 
+    def without_reason(self) -> "Health":
+        """The same for those who may not call: an engine's reasons may hold paths of this machine."""
+        return self if self.is_serving else _out_of_service(self.status, self.status)
+
 
 def judge(engines: Sequence[EngineStatus]) -> Health:
     """Healthy as long as one engine works, else the state and the reason of the one that is nearest to it."""
@@ -50,8 +54,12 @@ def judge(engines: Sequence[EngineStatus]) -> Health:
     for state, word in _WORDS.items():
         for engine in engines:
             if engine.state is state:
-                return Health(word, f"服务不可用: {_reason(engine.detail) or word}")
-    return Health("stopping", "服务不可用: no engine")
+                return _out_of_service(word, _reason(engine.detail) or word)
+    return _out_of_service("stopping", "no engine")
+
+
+def _out_of_service(status: str, reason: str) -> Health:
+    return Health(status, f"服务不可用: {reason}")
 
 
 def _reason(detail: str) -> str:

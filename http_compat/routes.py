@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from duplex.audio import SAMPLE_BYTES
 from duplex.clock import Clock, samples_to_s
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ, Mode
-from duplex.errors import InvalidEvent
+from duplex.errors import ClientError, InvalidEvent
 from http_compat.body import read_model, read_object
 from http_compat.decoders import Decoders
 from http_compat.event_stream import EventStream
@@ -35,6 +35,15 @@ class HttpService:
     check_access: Callable[[Mapping[str, str]], None]
     """Raises `NotAuthorised` or `OriginRefused` for the headers of a request."""
     clock: Clock
+
+    def health_for(self, headers: Mapping[str, str]) -> Health:
+        """What whoever sent these headers is told of the health; only those who may call learn reasons."""
+        health = self.health()
+        try:
+            self.check_access(headers)
+        except ClientError:
+            return health.without_reason()
+        return health
 
 
 def peer_of(request: Request) -> Peer:
@@ -86,7 +95,7 @@ class _Routes:
 
     async def health(self, request: Request) -> JSONResponse:
         """Whether calls can be served, and what a call that has begun is like."""
-        judged = self._service.health()
+        judged = self._service.health_for(request.headers)
         session = self._sessions.find_any(peer_of(request))
         mode = self._sessions.rules.mode if session is None else session.choice.mode
         state = {"duplex_mode": mode is Mode.DUPLEX, "initialized": session is not None}

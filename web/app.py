@@ -47,7 +47,7 @@ from web.compat import http_service, registered
 from web.connection import HttpConnection, WebSocketConnection
 from web.drain import Drain
 from web.engines import engine_specs, lender, open_engines
-from web.observe import make_observe_router
+from web.observe import make_observe_router, make_status_router
 from web.phone import phone_lines, phone_url
 from web.settings import Settings, SettingsError
 from web.tls import Tls, lan_addresses, open_tls
@@ -90,6 +90,7 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
         app.include_router(make_secrets_router(access, access.client_secrets, realtime.defaults))
     app.include_router(make_http_router(service))
     app.include_router(make_observe_router(pool, service.check_access, metrics))
+    app.include_router(make_status_router(settings, pool, service.check_access))
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, OmniDuplexError):
@@ -102,15 +103,6 @@ def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_STATIC / "index.html")
-
-    @app.get("/status")
-    async def status() -> dict[str, object]:
-        engines = [
-            {"kind": engine.kind, "state": engine.state, "detail": engine.detail, "stand_in": engine.stand_in}
-            for engine in pool.status()
-        ]
-        queue = {"length": pool.queue_length, "limit": settings.engine.queue}
-        return {"version": app.version, "engines": engines, "queue": queue, "conversation": settings.conversation.mode}
 
     app.add_middleware(_PageHeaders)
     if settings.server.allow_origins:

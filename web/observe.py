@@ -10,15 +10,18 @@ from prometheus_client.registry import Collector
 
 from duplex.engine.host import EngineState
 from duplex.engine.pool import EnginePool
+from duplex.errors import ClientError
 from duplex.metrics import Metrics
 from web.banner import project_version
+from web.settings import Settings
 
-__all__ = ["make_observe_router"]
+__all__ = ["make_observe_router", "make_status_router"]
+
+CheckAccess = Callable[[Mapping[str, str]], None]
+"""Raises `ClientError` for the headers of a request that has no key, where one is needed."""
 
 
-def make_observe_router(
-    pool: EnginePool, check_access: Callable[[Mapping[str, str]], None], metrics: Metrics
-) -> APIRouter:
+def make_observe_router(pool: EnginePool, check_access: CheckAccess, metrics: Metrics) -> APIRouter:
     """`/livez` and `/readyz`, which anybody may ask, and `/metrics`, for which the access is checked."""
     metrics.registry.register(_Engines(pool))
     router = APIRouter()
@@ -40,6 +43,42 @@ def make_observe_router(
     async def scrape(request: Request) -> Response:
         check_access(request.headers)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def make_status_router(settings: Settings, pool: EnginePool, check_access: CheckAccess) -> APIRouter:
+    """`/status`, which anybody may ask: engines, queue and mode as the page shows them.
+
+    What is said of an engine in words may hold paths of this machine, and is for those who may call.
+    """
+    router = APIRouter()
+
+    def may_call(headers: Mapping[str, str]) -> bool:
+        try:
+            check_access(headers)
+        except ClientError:
+            return False
+        return True
+
+    @router.get("/status")
+    async def status(request: Request) -> dict[str, object]:
+        tells = may_call(request.headers)
+        engines = [
+            {
+                "kind": engine.kind,
+                "state": engine.state,
+                "detail": engine.detail if tells else "",
+                "stand_in": engine.stand_in,
+            }
+            for engine in pool.status()
+        ]
+        return {
+            "version": project_version(),
+            "engines": engines,
+            "queue": {"length": pool.queue_length, "limit": settings.engine.queue},
+            "conversation": settings.conversation.mode,
+        }
 
     return router
 

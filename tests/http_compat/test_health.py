@@ -2,12 +2,20 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from duplex.engine.host import EngineState, EngineStatus
 from duplex.engine.spec import EngineKind
+from duplex.errors import NotAuthorised
+from http_compat.control import make_control_app
+from http_compat.decoders import Decoders
 from http_compat.health import Health, judge
+from http_compat.routes import HttpService, make_router
+from tests.http_compat.test_sessions import HandClock, house
 
 WORDS = {
     EngineState.STARTING: "loading",
@@ -87,3 +95,28 @@ def test_without_engines_nothing_is_served() -> None:
 )
 def test_the_reason_is_one_line(detail: str, message: str) -> None:
     assert judge([engine(EngineState.STARTING, detail)]).message == message
+
+
+async def test_reasons_are_told_to_those_who_may_call() -> None:
+    def check_access(headers: Mapping[str, str]) -> None:
+        if headers.get("authorization") != "Bearer sesame":
+            raise NotAuthorised("a key, please")
+
+    states = [EngineState.RESTARTING]
+    async with house() as (_, sessions):
+        service = HttpService(
+            sessions=sessions,
+            decoders=Decoders(),
+            health=lambda: judge([engine(state, "/home/somebody/model is gone") for state in states]),
+            check_access=check_access,
+            clock=HandClock(),
+        )
+        main = FastAPI()
+        main.include_router(make_router(service))
+        for app in (main, make_control_app(service)):
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as client:
+                stranger = await client.get("/health")
+                assert (stranger.status_code, stranger.json()["status"]) == (503, "restarting")
+                assert "somebody" not in stranger.text
+                known = await client.get("/health", headers={"Authorization": "Bearer sesame"})
+                assert known.json()["message"].endswith("/home/somebody/model is gone")

@@ -3,16 +3,26 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
+from duplex.engine.host import EngineState, EngineStatus
+from duplex.engine.pool import EnginePool
+from duplex.engine.spec import EngineKind
+from realtime.access import Access
+from realtime.keys import KeyRing
 from tests.realtime.server import peer
 from tests.web.live import RunningServer, running_server
 from tests.web.test_app import BINARY, ask, hear
+from web.observe import make_status_router
+from web.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,6 +59,21 @@ async def test_probes_need_no_key_and_figures_do(server: RunningServer) -> None:
         assert (await client.get("readyz")).json() == {"ready": True}
         assert (await client.get("metrics")).status_code == 401
         assert (await client.get("metrics", headers={**KEY, "origin": "https://evil.example"})).status_code == 403
+
+
+@pytest.mark.parametrize(("keys", "offered", "told"), [(("k",), "", False), (("k",), "k", True), ((), "", True)])
+async def test_how_an_engine_fares_in_words_is_told_to_those_who_may_call(
+    keys: tuple[str, ...], offered: str, told: bool
+) -> None:
+    detail = "/home/somebody/model is gone"
+    failed = EngineStatus(kind=EngineKind.LLAMA_SERVER, state=EngineState.FAILED, detail=detail, stand_in=False)
+    pool = cast("EnginePool", SimpleNamespace(status=lambda: [failed], queue_length=0))
+    app = FastAPI()
+    app.include_router(make_status_router(Settings(), pool, Access(KeyRing(keys)).check))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        headers = {"Authorization": f"Bearer {offered}"} if offered else {}
+        (engine,) = (await client.get("/status", headers=headers)).json()["engines"]
+    assert engine == {"kind": "llama-server", "state": "failed", "detail": detail if told else "", "stand_in": False}
 
 
 async def test_a_call_and_its_break_are_in_the_figures(server: RunningServer) -> None:
