@@ -13,6 +13,7 @@
     │   ├── EngineBusy              every engine is leased
     │   ├── TooManyRequests         this address or key asks for more than its share
     │   ├── EngineNotReady          still loading, or restarting
+    │   ├── Overloaded              one more call would disturb those that run
     │   ├── QueueFull               every engine is leased, and enough wait for one
     │   └── ShuttingDown            the server drains
     └── EngineError               ours to heal
@@ -45,6 +46,7 @@ __all__ = [
     "NotAuthorised",
     "OmniDuplexError",
     "OriginRefused",
+    "Overloaded",
     "QueueFull",
     "ShuttingDown",
     "TooManyRequests",
@@ -112,6 +114,10 @@ class TooManyRequests(CapacityError):
 
 class EngineNotReady(CapacityError):
     """The engine is still loading, or restarting."""
+
+
+class Overloaded(CapacityError):
+    """The server is late already: one more call would disturb those that run."""
 
 
 class QueueFull(CapacityError):

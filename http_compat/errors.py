@@ -22,6 +22,7 @@ from duplex.errors import (
     NotAuthorised,
     OmniDuplexError,
     OriginRefused,
+    Overloaded,
     QueueFull,
     ShuttingDown,
     TooManyRequests,
@@ -45,6 +46,7 @@ STATUSES: dict[type[OmniDuplexError], int] = {
     EngineRefused: 500,
     EngineBusy: 503,
     EngineNotReady: 503,
+    Overloaded: 503,
     QueueFull: 503,
     ShuttingDown: 503,
 }

@@ -111,6 +111,7 @@ class HttpSessions:
         lend: Lend,
         can_lease: Callable[[], bool],
         refusal: Callable[[], CapacityError | None],
+        turned_away: Callable[[], CapacityError | None] = lambda: None,
         clock: Clock,
         rules: SessionRules,
         stack: StackFrames,
@@ -118,13 +119,15 @@ class HttpSessions:
         on_end: Callable[[bool], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """`can_lease` says whether `lend` would give an engine at once, `refusal` why no engine works at all.
-        `on_end` is called when a session has ended, with whether another one took its place."""
+        """`can_lease` says whether `lend` would give an engine at once, `refusal` why no engine works at all,
+        `turned_away` why nobody new is taken. `on_end` is called when a session has ended, with whether another one
+        took its place."""
         self.rules = rules
         self.metrics = metrics or Metrics()
         self._lend = lend
         self._can_lease = can_lease
         self._refusal = refusal
+        self._turned_away = turned_away
         self._clock = clock
         self._stack = stack
         self._on_wav = on_wav
@@ -168,11 +171,15 @@ class HttpSessions:
     async def open(self, choice: SessionChoice, peer: Peer) -> Opened:
         """A new session for this caller, in place of its last one.
 
-        Raises `CapacityError` when every engine is taken or none works, `EngineError` when it fails at the start.
+        Raises `CapacityError` when every engine is taken, none works or nobody new is taken, `EngineError` when it
+        fails at the start.
         """
         self._check_opens()
         async with self._opening:
             old = self._replaceable(peer)
+            is_new = old is None or peer not in old.peers
+            if is_new and (error := self._turned_away()) is not None:
+                raise error
             if old is not None:
                 await self._end(old, None if peer in old.peers else _TAKEN_OVER)
             before, self._before = self._before, (choice.mode, choice.vision)

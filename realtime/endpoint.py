@@ -40,6 +40,7 @@ from duplex.errors import (
     NotAuthorised,
     OmniDuplexError,
     OriginRefused,
+    Overloaded,
     QueueFull,
     ShuttingDown,
     TooManyRequests,
@@ -80,6 +81,7 @@ CLOSE_CODES: dict[type[OmniDuplexError], int] = {
     ShuttingDown: 1012,
     EngineBusy: 1013,
     EngineNotReady: 1013,
+    Overloaded: 1013,
     QueueFull: 1013,
     TooManyRequests: 1013,
 }

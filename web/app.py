@@ -47,7 +47,9 @@ from web.compat import http_service, registered
 from web.connection import HttpConnection, WebSocketConnection
 from web.drain import Drain
 from web.engines import engine_specs, lender, open_engines
+from web.loop_watch import watch_loop
 from web.observe import make_observe_router, make_status_router
+from web.overload import Overload
 from web.phone import phone_lines, phone_url
 from web.settings import Settings, SettingsError
 from web.tls import Tls, lan_addresses, open_tls
@@ -79,17 +81,20 @@ _PAGE_HEADERS = {
 }
 
 
-def create_app(settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, access: Access) -> FastAPI:
-    """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends."""
+def create_app(
+    settings: Settings, pool: EnginePool, service: HttpService, seats: Seats, access: Access, *, overload: Overload
+) -> FastAPI:
+    """Every route of the main port, over engines, HTTP sessions and calls that somebody else ends, and a loop that
+    somebody else watches."""
     app = FastAPI(title="omni-duplex", version=project_version(), docs_url=None, redoc_url=None, openapi_url=None)
     metrics = service.sessions.metrics
-    realtime = _realtime_service(settings, pool, service, access, seats)
+    realtime = _realtime_service(settings, pool, service, access, seats, overload=overload)
     app.include_router(make_router(realtime))
     app.include_router(make_voices_router(access, realtime.voices))
     if access.client_secrets is not None:
         app.include_router(make_secrets_router(access, access.client_secrets, realtime.defaults))
     app.include_router(make_http_router(service))
-    app.include_router(make_observe_router(pool, service.check_access, metrics))
+    app.include_router(make_observe_router(pool, service.check_access, metrics, overload))
     app.include_router(make_status_router(settings, pool, service.check_access))
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
@@ -140,10 +145,13 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
                 restarts_per_hour=settings.engine.restarts_per_hour,
             )
         )
-        real_keys, metrics = replace(access, client_secrets=None), Metrics()
-        service = await stack.enter_async_context(http_service(settings, pool, real_keys, clock, metrics))
+        real_keys, metrics, overload = replace(access, client_secrets=None), Metrics(), Overload()
+        service = await stack.enter_async_context(
+            http_service(settings, pool, real_keys, clock, metrics, overload=overload)
+        )
         seats = Seats(settings.conversation.resume_grace_s)
-        app = PortSwitch(create_app(settings, pool, service, seats, access), make_control_app(service), control_port)
+        main = create_app(settings, pool, service, seats, access, overload=overload)
+        app = PortSwitch(main, make_control_app(service), control_port)
 
         drain = Drain(pool, service.sessions, seats, clock, patience_s=settings.server.drain_s)
         entrance = Turnstile(app, access, settings.limits, clock, metrics)
@@ -155,6 +163,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         ports, notes = Ports(port, control_port), (*(tls.notes if tls else ()), *phone)
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
         await stack.enter_async_context(registered(settings, port, service, until=drain.began))
+        await stack.enter_async_context(beside(loop_watch=watch_loop(overload, clock)))
         await server.serve(sockets=[listener, control])
     return 0
 
@@ -233,7 +242,13 @@ def server_config(app: ASGIApp, tls: Tls | None, trusted: Sequence[str] = ()) ->
 
 
 def _realtime_service(
-    settings: Settings, pool: EnginePool, service: HttpService, access: Access, seats: Seats
+    settings: Settings,
+    pool: EnginePool,
+    service: HttpService,
+    access: Access,
+    seats: Seats,
+    *,
+    overload: Overload,
 ) -> RealtimeService:
     lend = lender(pool)
 
@@ -241,12 +256,17 @@ def _realtime_service(
     async def lease(
         wish: EngineSession, meanwhile: Meanwhile | None, *, first: bool = False
     ) -> AsyncIterator[EngineLease]:
+        # Whoever has lost his engine in a call is not new.
+        if not first and (error := overload.refusal()) is not None:
+            raise error
         # An HTTP session says nothing when its call has ended, and must not keep the engine for ever.
         await service.sessions.make_room()
         async with lend(wish, meanwhile and _making_room(service, meanwhile), first=first) as leased:
             yield leased
 
     async def refusal(waits: bool) -> CapacityError | None:
+        if (error := overload.refusal()) is not None:
+            return error
         await service.sessions.make_room()
         return await pool.refusal(waits=waits)
 

@@ -24,6 +24,7 @@ from http_compat.sessions import HttpSessions, SessionRules
 from http_compat.wav_timing import StopReason, WavTimingLog
 from realtime.access import Access
 from web.engines import lender
+from web.overload import Overload
 from web.settings import Settings
 
 __all__ = ["http_service", "registered"]
@@ -35,7 +36,7 @@ _ADDRESS_AGAIN_S = 10.0
 
 @contextlib.asynccontextmanager
 async def http_service(
-    settings: Settings, pool: EnginePool, access: Access, clock: Clock, metrics: Metrics
+    settings: Settings, pool: EnginePool, access: Access, clock: Clock, metrics: Metrics, *, overload: Overload
 ) -> AsyncIterator[HttpService]:
     """The service behind the routes; its sessions live while the body runs."""
 
@@ -52,6 +53,7 @@ async def http_service(
             lend=lender(pool),
             can_lease=lambda: pool.can_lease,
             refusal=refusal,
+            turned_away=overload.refusal,
             clock=clock,
             rules=SessionRules(
                 mode=settings.conversation.mode,

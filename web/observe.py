@@ -13,6 +13,7 @@ from duplex.engine.pool import EnginePool
 from duplex.errors import ClientError
 from duplex.metrics import Metrics
 from web.banner import project_version
+from web.overload import Overload
 from web.settings import Settings
 
 __all__ = ["make_observe_router", "make_status_router"]
@@ -21,9 +22,10 @@ CheckAccess = Callable[[Mapping[str, str]], None]
 """Raises `ClientError` for the headers of a request that has no key, where one is needed."""
 
 
-def make_observe_router(pool: EnginePool, check_access: CheckAccess, metrics: Metrics) -> APIRouter:
+def make_observe_router(pool: EnginePool, check_access: CheckAccess, metrics: Metrics, overload: Overload) -> APIRouter:
     """`/livez` and `/readyz`, which anybody may ask, and `/metrics`, for which the access is checked."""
     metrics.registry.register(_Engines(pool))
+    metrics.registry.register(_Loop(overload))
     router = APIRouter()
 
     @router.get("/livez")
@@ -33,7 +35,7 @@ def make_observe_router(pool: EnginePool, check_access: CheckAccess, metrics: Me
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        refusal = pool.unreadiness()
+        refusal = overload.refusal() or pool.unreadiness()
         if refusal is None:
             return JSONResponse({"ready": True})
         states = [engine.state for engine in pool.status()]
@@ -114,3 +116,19 @@ class _Engines(Collector):
             ),
             CounterMetricFamily("omni_duplex_engine_restarts", "Restarts of an engine.", labels=["engine"]),
         )
+
+
+class _Loop(Collector):
+    """How late the event loop is, when somebody asks."""
+
+    def __init__(self, overload: Overload) -> None:
+        self._overload = overload
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges now."""
+        yield GaugeMetricFamily(
+            "omni_duplex_loop_lag_seconds",
+            "What nine of ten wakes of the event loop in the last five seconds were late at most.",
+            self._overload.lag_s,
+        )
+        yield GaugeMetricFamily("omni_duplex_overloaded", "1 while new calls are refused.", float(self._overload.is_on))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from duplex.errors import EngineBusy, EngineError, EngineNotReady, OmniDuplexError, QueueFull, ShuttingDown
+from duplex.errors import EngineBusy, EngineError, EngineNotReady, OmniDuplexError, Overloaded, QueueFull, ShuttingDown
 from realtime.dialects.base import Dialect, SessionFacts
 from realtime.dialects.live import LiveDialect
 from realtime.dialects.minicpmo import MiniCPMODialect
@@ -22,6 +22,7 @@ _DEMO_CODES: dict[type[OmniDuplexError], str] = {
     EngineBusy: "worker_busy",
     QueueFull: "queue_full",
     EngineNotReady: "service_unavailable",
+    Overloaded: "service_unavailable",
     ShuttingDown: "service_unavailable",
     EngineError: "inference_failed",
 }

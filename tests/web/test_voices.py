@@ -18,6 +18,7 @@ from tests.realtime.server import peer, serving
 from tests.speech import speech
 from web.app import create_app
 from web.compat import http_service
+from web.overload import Overload
 from web.settings import Settings
 
 RATE_HZ = 16_000
@@ -29,8 +30,8 @@ async def product(engine: FakeEngine) -> AsyncIterator[str]:
     settings, clock, access = Settings(), MonotonicClock(), Access()
     pool = pool_of(FakeHost(engine=engine))
     async with (
-        http_service(settings, pool, access, clock, Metrics()) as service,
-        serving(create_app(settings, pool, service, Seats(), access)) as address,
+        http_service(settings, pool, access, clock, Metrics(), overload=Overload()) as service,
+        serving(create_app(settings, pool, service, Seats(), access, overload=Overload())) as address,
     ):
         yield address
 
