@@ -77,6 +77,8 @@ class HttpClient:
     async def _answer(self, path: str) -> Answer:
         async with _in_time(path):
             headers = await self._head(path)
+            if "content-length" not in headers:
+                raise BenchError(f"{path} was answered with a stream.")
             body = await self._reader.readexactly(int(headers["content-length"]))
             return Answer(body, time.monotonic())
 

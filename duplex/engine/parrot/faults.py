@@ -24,6 +24,7 @@ class FaultKind(enum.Enum):
 
 FAULTS: Mapping[str, FaultKind] = {
     "slow_start": FaultKind.NUMBER,  # seconds of 503 before the model counts as loaded
+    "hurry": FaultKind.NUMBER,  # factor by which everything it does takes less time (read at the start)
     "slow_tts": FaultKind.NUMBER,  # factor on the time of an audio token
     "slow_t2w": FaultKind.NUMBER,  # milliseconds per vocoder window
     "slow_llm": FaultKind.NUMBER,  # milliseconds per text token

@@ -1,0 +1,83 @@
+"""The server that is tortured: `python -m bench.torture.server serve --speed N`, with the flags of `omni-duplex serve`.
+
+All of it is the product, with three differences: its time passes faster, an engine is started again however often it
+fails and at most a second later, because here they fail a thousand times as often as anybody would stand, and it counts
+itself: each line on its standard input is answered with a line of JSON.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unittest import mock
+
+import psutil
+
+from bench.torture.hurry import hurried_clock, hurried_loop
+from duplex.engine.restart import RestartPolicy
+from web.cli import add_serve_flags, run_server, serve_settings
+
+__all__ = ["main"]
+
+_RESTART_DELAY_S = 1.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m bench.torture.server", description=__doc__)
+    parser.add_argument("command", choices=["serve"])
+    parser.add_argument("--speed", type=float, default=1.0)
+    add_serve_flags(parser)
+    arguments = parser.parse_args(argv)
+    settings = serve_settings(arguments)
+    # A loop itself holds its tasks but weakly.
+    tasks: list[asyncio.Task[None]] = []
+
+    def choose_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+        return make_loop
+
+    def make_loop() -> asyncio.AbstractEventLoop:
+        loop = hurried_loop(arguments.speed)
+        # The runner cancels it at the end, with whatever else is left.
+        tasks.append(loop.create_task(_count_on_request()))
+        return loop
+
+    with (
+        hurried_clock(arguments.speed),
+        mock.patch("web.cli._loop_factory", choose_loop),
+        mock.patch.object(RestartPolicy, "record_failure", return_value=_RESTART_DELAY_S),
+    ):
+        return run_server(settings)
+
+
+async def _count_on_request() -> None:
+    requests = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
+    process = psutil.Process()
+    while await requests.readline():
+        # Exceptions keep their frames alive in circles, and what is garbage is no leak.
+        gc.collect()
+        print(json.dumps(_census(process)), flush=True)
+
+
+def _census(process: psutil.Process) -> dict[str, object]:
+    """What must not grow. A task is known by what it runs, not by its number."""
+    children = process.children(recursive=True)
+    spools = [Path(child.cwd()) for child in children]
+    tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
+    return {
+        "tasks": dict(tasks),
+        "fds": process.num_fds(),
+        "rss_mb": process.memory_info().rss / 2**20,
+        "children": [child.pid for child in children],
+        "spools": [str(spool) for spool in spools],
+        "files": sum(1 for spool in spools for path in spool.rglob("*") if path.is_file()),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
