@@ -70,9 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--seed", type=int, help="of everything that is random (a new one, which is printed)")
     add("--sessions", type=int, help=f"at most so many ({_SESSIONS})")
+    add("--first", type=int, default=0, metavar="INDEX", help="of the seed's sessions, begin with this one")
     add("--minutes", type=float, default=_MINUTES, help="after which no session begins any more (%(default)s)")
-    add("--engines", type=int, help="so many (4)")
-    add("--at-once", type=int, help="so many sessions at a time (10)")
+    add("--engines", type=int, help="so many (8)")
+    add("--at-once", type=int, help="so many sessions at a time (20; 50 in a soak)")
     add("--speed", type=float, default=10.0, help="how much faster than time everything waits (%(default)s)")
     add("--only", type=int, metavar="INDEX", help="this session alone")
     add("--soak", action="store_true", help="as many calls as fifty at a time make in a day, without any fault")
@@ -87,11 +88,11 @@ def _wish(options: argparse.Namespace, seed: int) -> Wish:
     sessions = options.sessions or usual
     wish = Wish(
         seed=seed,
-        first=0,
+        first=options.first,
         sessions=sessions,
         seconds=60 * options.minutes,
-        engines=options.engines or (8 if options.soak else 4),
-        at_once=options.at_once or (50 if options.soak else 10),
+        engines=options.engines or 8,
+        at_once=options.at_once or (50 if options.soak else 20),
         clients=2,
         speed=options.speed,
         warm_up=max(20, sessions // 10),

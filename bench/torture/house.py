@@ -100,6 +100,8 @@ class House:
             await switch(port, dict.fromkeys(FAULT_NAMES))
         give_up_s = time.monotonic() + patience_s
         while True:
+            # Callers by HTTP who just went have left sessions that end when somebody wants their engine.
+            await self._client.post("/omni/stop")
             now = await self.census()
             is_quiet = now.is_free and not now.running
             if (is_quiet and (before is None or not leaks(before, now))) or time.monotonic() > give_up_s:

@@ -19,6 +19,8 @@ __all__ = ["Found", "Wish", "describe", "torture"]
 
 _PROJECT = Path(__file__).parents[2]
 _SAMPLE_EVERY_S = 0.5
+_LEAST_SAMPLES = 40
+"""Of a tenth: before some minutes have gone, every run is still warming up."""
 _SETTLES_WITHIN_S = 20.0
 _SETTLES_WITHIN_SERVER_S = 200.0
 """Of the server's own time: what is waited for longest is an engine that hangs, and a client that may come back."""
@@ -68,7 +70,7 @@ class Found:
     def rss_growth(self) -> float | None:
         """From the first to the last tenth, 0.05 being 5 %; None when the run was too short to tell."""
         tenth = len(self.rss_mb) // 10
-        if tenth < 5:
+        if tenth < _LEAST_SAMPLES:
             return None
         first, last = statistics.median(self.rss_mb[:tenth]), statistics.median(self.rss_mb[-tenth:])
         return last / first - 1
