@@ -54,15 +54,19 @@ class Access:
     def _check_origin(self, origin: str | None, host: str) -> None:
         """No `Origin` means no browser. The page's own host may connect; without keys only under a loopback name, or a
         foreign page could reach us through a host name of its own that resolves to this machine."""
-        if origin is None or origin in self.origins:
-            return
-        page = urlsplit(origin)
-        own = page.netloc == host
-        if own and (self.keys or page.hostname in _LOOPBACK_NAMES):
+        if origin is None or origin in self.origins or self._is_own(origin, host):
             return
         raise OriginRefused(
             "This page may not connect. The operator can allow it with --allow-origin.", code="origin_refused"
         )
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        try:
+            page = urlsplit(origin)
+        except ValueError:
+            # Brackets around what is no address.
+            return False
+        return page.netloc == host and (bool(self.keys) or page.hostname in _LOOPBACK_NAMES)
 
     def _key_owner(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:
         """Whose the offered key is; None for one that does not open."""

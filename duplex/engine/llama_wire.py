@@ -150,7 +150,7 @@ def parse_decode_event(payload: str) -> DecodeEvent:
         return DecodeDone()
     try:
         event = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EngineRefused("an event of the engine's answer is not JSON") from None
     if not isinstance(event, dict):
         raise EngineRefused("an event of the engine's answer is not an object")
@@ -195,7 +195,7 @@ def _voice(init: OmniInit, voice: Path | None) -> str:
 def _object(content: bytes) -> JsonObject | None:
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 

@@ -53,6 +53,8 @@ def test_without_a_key(headers: dict[str, str]) -> None:
         # A name of the attacker's that resolves to 127.0.0.1 makes a page of his look like ours.
         (OPEN, "http://rebound.example:9060", "rebound.example:9060"),
         (KEYED, "https://evil.example", "box.lan:9060"),
+        (OPEN, "http://[127.0.0.1", "127.0.0.1:9060"),
+        (KEYED, "http://[::9]9]", ""),
     ],
 )
 def test_foreign_pages(access: Access, origin: str, host: str) -> None:

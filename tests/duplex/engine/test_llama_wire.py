@@ -97,6 +97,7 @@ def test_the_four_events(payload: str, event: DecodeEvent) -> None:
     [
         "",
         "[done]",
+        "[" * 10_000,
         "[]",
         "null",
         "{}",
@@ -117,6 +118,11 @@ def test_unknown_shapes_are_refused_without_quoting_them(payload: str) -> None:
 
 def _error(code: int, message: str) -> bytes:
     return json.dumps({"error": {"code": code, "message": message, "type": "x"}}).encode()
+
+
+def test_an_answer_too_deep_to_read_is_refused() -> None:
+    with pytest.raises(EngineRefused, match="no reason given"):
+        check_success("break", 200, b"[" * 10_000)
 
 
 def test_success_is_accepted() -> None:
