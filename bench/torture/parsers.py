@@ -35,9 +35,10 @@ from duplex.errors import (
 from duplex.pictures import check_picture
 from duplex.wav import IncompleteWav, read_wav, write_wav
 from http_compat.body import read_model, read_object
-from http_compat.decode import decode_audio, decode_image
+from http_compat.decode import decode_image, decode_sound
 from http_compat.opening import choose
 from http_compat.schemas import InitRequest, PrefillRequest
+from http_compat.uploads import decode_base64, plain_pcm
 from realtime.access import Access
 from realtime.client_secrets import ClientSecrets, parse_wish
 from realtime.dialects.base import Dialect, SessionFacts
@@ -192,9 +193,9 @@ def _uploads() -> Iterator[Parser]:
     voice = write_wav(bytes(6 * 16_000), rate_hz=16_000)
     yield Parser("voice", 0.005, [voice[:4000], _WAV, voice], check_voice, (InvalidEvent, InvalidAudio))
     sounds = [_WAV, *(_sound(form) for form in ("FLAC", "OGG", "MP3", "AIFF", "AU"))]
-    yield Parser("sound over HTTP", 0.015, sounds, lambda it: decode_audio(_base64(it)), (InvalidAudio,))
+    yield Parser("sound over HTTP", 0.015, sounds, lambda it: _hear(_base64(it)), (InvalidAudio,))
     pictures = _pictures("PNG", "JPEG", "GIF", "WEBP", "BMP")
-    yield Parser("picture over HTTP", 0.01, pictures, lambda it: decode_image(_base64(it)), (InvalidEvent,))
+    yield Parser("picture over HTTP", 0.01, pictures, lambda it: _see(_base64(it)), (InvalidEvent,))
 
 
 def _sound(form: str) -> bytes:
@@ -212,15 +213,28 @@ def _pictures(*forms: str) -> list[bytes]:
     return files
 
 
+def _hear(upload: str) -> bytes:
+    content = decode_base64(upload, "audio")
+    pcm = plain_pcm(content)
+    return decode_sound(content) if pcm is None else pcm
+
+
+def _see(upload: str) -> bytes:
+    return decode_image(decode_base64(upload, "image"))
+
+
 # --- bodies of HTTP requests
 
 
 def _bodies() -> Iterator[Parser]:
     loop = asyncio.new_event_loop()
 
+    async def decode(upload: str) -> bytes:
+        return _hear(upload)
+
     def read_init(body: bytes) -> None:
         async def read() -> None:
-            await choose(await read_model(_request(body), InitRequest), Mode.DUPLEX)
+            await choose(await read_model(_request(body), InitRequest), Mode.DUPLEX, decode)
 
         loop.run_until_complete(read())
 
@@ -228,9 +242,9 @@ def _bodies() -> Iterator[Parser]:
         async def read() -> None:
             asked = await read_model(_request(body), PrefillRequest)
             if asked.audio:
-                decode_audio(asked.audio)
+                _hear(asked.audio)
             if asked.image:
-                decode_image(asked.image)
+                _see(asked.image)
 
         loop.run_until_complete(read())
 
