@@ -65,7 +65,7 @@ async def test_probes_need_no_key_and_figures_do(server: RunningServer) -> None:
 async def test_how_an_engine_fares_in_words_is_told_to_those_who_may_call(
     keys: tuple[str, ...], offered: str, told: bool
 ) -> None:
-    detail = "/home/somebody/model is gone"
+    detail = "/srv/models/model is gone"
     failed = EngineStatus(kind=EngineKind.LLAMA_SERVER, state=EngineState.FAILED, detail=detail, stand_in=False)
     pool = cast("EnginePool", SimpleNamespace(status=lambda: [failed], queue_length=0))
     app = FastAPI()
