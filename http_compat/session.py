@@ -187,7 +187,7 @@ class HttpSession:
                 await self._over.wait()
         except EngineError as error:
             if not self._over.is_set():
-                self._reason = type(error)(f"{error} {_ASK_AGAIN}")
+                self._reason = type(error)(f"{str(error).removesuffix('.')}. {_ASK_AGAIN}")
                 self._farewell = str(self._reason)
             raise
         finally:

@@ -569,7 +569,7 @@ def test_an_engine_that_says_nothing_after_a_break_is_replaced_in_the_same_sessi
             assert json.loads(list(lines)[-1][6:])["break"] is True
         prefill(node, speech(1.0))
         failed, done = generate(node)
-        assert failed["error"].startswith("the engine says nothing, although it was asked 2 times The session goes on")
+        assert failed["error"].startswith("the engine says nothing, although it was asked 2 times. The session goes on")
         assert done == {"done": True}
         answered = hear_again(node)
         assert answered.json()["session_id"] == session_id

@@ -328,7 +328,7 @@ async def test_the_engine_dies_in_an_answer() -> None:
     await stream.until_chunks(1)
     engine.emit(EngineExited("the engine was killed"))
     await stream.whole()
-    assert stream.events[-2]["error"].startswith("the engine was killed The session goes on with another engine")
+    assert stream.events[-2]["error"].startswith("the engine was killed. The session goes on with another engine")
     assert stream.events[-1] == {"done": True}
     with pytest.raises(EngineExited):
         await waiting
