@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCK_TOOLS := build/lock-tools
+AUDIT_TOOLS := build/audit-tools
+ADVISORIES := https://api.osv.dev/
 COMPILE = $(LOCK_TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	$(if $(UPGRADE),--upgrade)
 NPM_LOCK = npm $(if $(UPGRADE),update,install) --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts \
@@ -20,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup run test conformance bench bench-overlap lock clean tools moved
+.PHONY: help setup run test conformance bench bench-overlap lock audit clean tools moved
 
 # One step of `make test`: its name is printed before it runs, and again when it fails.
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
@@ -66,6 +68,15 @@ lock: $(LOCK_TOOLS)/bin/uv ## write all lock files, those of conformance/ too; U
 	@$(COMPILE) --extra build -c requirements/dev.lock pyproject.toml -o requirements/run.lock
 	@for wanted in conformance/locks/*.in; do $(COMPILE) "$$wanted" -o "$${wanted%.in}.lock" || exit 1; done
 	@for wanted in conformance/locks/*/package.json; do $(NPM_LOCK) --prefix "$${wanted%/package.json}" || exit 1; done
+
+audit: ## ask whether a locked Python package has a known weakness; IF_REACHABLE=1 is content when nobody can be asked
+	@curl --silent --show-error --max-time 15 --output /dev/null $(ADVISORIES) || { \
+		echo "make audit: nothing was checked, because $(ADVISORIES) cannot be reached." >&2; \
+		exit $(if $(IF_REACHABLE),0,1); }; \
+	test -x $(AUDIT_TOOLS)/bin/pip-audit || { $(PYTHON) -m venv --clear $(AUDIT_TOOLS) && \
+		$(AUDIT_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-input pip-audit; } && \
+	$(AUDIT_TOOLS)/bin/pip-audit --vulnerability-service osv --disable-pip --require-hashes --progress-spinner off \
+		$(foreach lock,$(wildcard requirements/*.lock),--requirement $(lock))
 
 clean: ## remove .venv, caches and everything else that was made here
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("duplex", "realtime", "http_compat", "web")
 FOLDERS = (*PACKAGES, "tests", "bench", "conformance", "docs", "requirements", ".ci")
-TARGETS = ("help", "setup", "run", "test", "conformance", "bench", "lock", "clean")
+TARGETS = ("help", "setup", "run", "test", "conformance", "bench", "lock", "audit", "clean")
 MOST_LINES = 400
 BINARY = {".png", ".wav", ".jpg", ".pyc"}
 
@@ -212,14 +212,35 @@ def test_the_step_that_failed_is_named(tmp_path: Path) -> None:
     assert "make test: the step 'second' failed" in failed.stderr
 
 
-def test_ci_talks_with_the_clients_then_runs_make_test_and_nothing_else() -> None:
+@pytest.mark.parametrize(("words", "code"), [((), 2), (("IF_REACHABLE=1",), 0)])
+def test_an_audit_that_cannot_ask_says_so(tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+    executable(tmp_path / "cat", "exit 0")
+    executable(tmp_path / "curl", "exit 6")
+    done = run_make("audit", f"AUDIT_TOOLS={tmp_path}", *words, path=str(tmp_path))
+    assert done.returncode == code
+    assert done.stderr.startswith("make audit: nothing was checked, because https://")
+
+
+@pytest.mark.parametrize("finds", [0, 1])
+def test_an_audit_fails_for_a_weakness_in_any_lock(tmp_path: Path, finds: int) -> None:
+    (tmp_path / "bin").mkdir()
+    executable(tmp_path / "cat", "exit 0")
+    executable(tmp_path / "curl", "exit 0")
+    executable(tmp_path / "bin" / "pip-audit", f'echo "$@"; exit {finds}')
+    done = run_make("audit", f"AUDIT_TOOLS={tmp_path}", "IF_REACHABLE=1", path=str(tmp_path))
+    assert (done.returncode != 0) is bool(finds)
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        assert f"--requirement requirements/{lock.name}" in done.stdout
+
+
+def test_ci_audits_talks_with_the_clients_then_runs_make_test_and_nothing_else() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     lines = script.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("#!")
     assert lines[1] == "set -eu"
-    assert lines[-2:] == ["make conformance", "exec make test"]
-    assert len(lines) == 5
+    assert lines[-3:] == ["make audit IF_REACHABLE=1", "make conformance", "exec make test"]
+    assert len(lines) == 6
 
 
 def some_tools(folder: Path) -> None:

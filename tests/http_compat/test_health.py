@@ -107,7 +107,7 @@ async def test_reasons_are_told_to_those_who_may_call() -> None:
         service = HttpService(
             sessions=sessions,
             decoders=Decoders(),
-            health=lambda: judge([engine(state, "/srv/models/model is gone") for state in states]),
+            health=lambda: judge([engine(state, "/srv/somebody/model is gone") for state in states]),
             check_access=check_access,
             clock=HandClock(),
         )
@@ -119,4 +119,4 @@ async def test_reasons_are_told_to_those_who_may_call() -> None:
                 assert (stranger.status_code, stranger.json()["status"]) == (503, "restarting")
                 assert "somebody" not in stranger.text
                 known = await client.get("/health", headers={"Authorization": "Bearer sesame"})
-                assert known.json()["message"].endswith("/srv/models/model is gone")
+                assert known.json()["message"].endswith("/srv/somebody/model is gone")
