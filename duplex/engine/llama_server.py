@@ -244,7 +244,7 @@ class LlamaServerEngine:
             self._check()
             if self._needs_reset:
                 await self._reset_context()
-            await asyncio.to_thread(remove_output, self._output_dir)
+            await asyncio.to_thread(remove_output, self._output_dir, last_round=self._round_idx)
 
     async def _wait_for_turn(self) -> None:
         """Simplex: until the last response is over. Outside the turn lock, because a break is what may end it."""

@@ -1,11 +1,13 @@
 """The files of one engine's output directory: listing, reading, removing. Blocking calls of microseconds on tmpfs.
 
-Files are removed, directories never: an engine that thinks it has made a directory loses what it then writes there.
+Files are removed, directories only long after their use: an engine that thinks it has made a directory loses what it
+then writes there.
 """
 
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ __all__ = ["SpoolFiles", "remove_files", "remove_output"]
 _TEXT_NAME = "llm_text.txt"
 _INT32_BYTES = 4
 _ENGINE_FOLDERS = frozenset({"tts_wav", "tts_txt", "llm_debug"})
-_ROUND = re.compile(r"round_\d{3,}")
+_ROUND = re.compile(r"round_(\d{3,})")
 
 
 class SpoolFiles:
@@ -124,12 +126,19 @@ def remove_files(root: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_output(output_dir: Path) -> None:
+def remove_output(output_dir: Path, *, last_round: int | None = None) -> None:
     """Remove every file the engine wrote below its output directory. An operator may have named a directory with files
-    of his own: those stay."""
+    of his own: those stay.
+
+    With `last_round`, the directories of rounds go too, but for that of this one, where the engine may be late, and of
+    the next, which it has made already. A call of hours would else leave tens of thousands.
+    """
     with contextlib.suppress(FileNotFoundError):
         for folder in output_dir.iterdir():
-            if folder.name in _ENGINE_FOLDERS or _ROUND.fullmatch(folder.name):
+            is_round = _ROUND.fullmatch(folder.name)
+            if is_round and last_round is not None and int(is_round[1]) not in {last_round, last_round + 1}:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif is_round or folder.name in _ENGINE_FOLDERS:
                 remove_files(folder)
 
 

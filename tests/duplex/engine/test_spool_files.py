@@ -64,11 +64,18 @@ def test_debug_files_go_and_the_text_stays_until_the_end(files: SpoolFiles, tmp_
     assert list(folder.iterdir()) == []
 
 
-def test_directories_are_never_removed(tmp_path: Path) -> None:
+def test_directories_in_use_are_never_removed(tmp_path: Path) -> None:
     folder = _group(tmp_path, 1, "text")
+    rounds = [tmp_path / f"round_{number:03d}" for number in (0, 6, 7, 8, 9, 1000)]
+    for root in rounds:
+        _group(root, 0, "text")
     remove_output(tmp_path)
     assert folder.is_dir()
-    assert list(folder.iterdir()) == []
+    assert [root.is_dir() for root in rounds] == [True] * 6
+    remove_output(tmp_path, last_round=7)
+    assert folder.is_dir()
+    assert [root.is_dir() for root in rounds] == [False, False, True, True, False, False]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_files_that_are_not_the_engines_stay(tmp_path: Path) -> None:

@@ -159,3 +159,22 @@ async def test_mode_changes(engine_factory: EngineFactory) -> None:
                     await running.engine.decode()
                     await heard.until(lambda heard: bool(heard.events))
                 await running.engine.finish()
+
+
+async def test_the_spool_of_a_long_conversation_is_that_of_a_short_one(engine_factory: EngineFactory) -> None:
+    """Over two sessions of one process, which begins to count anew, and with a break in each."""
+    async with engine_factory() as running:
+        for _ in range(2):
+            await running.engine.begin(SIMPLEX)
+            async with listening(running.engine) as heard:
+                for _ in range(3):
+                    await ask_and_hear(running, heard)
+                    assert len(list(running.output_dir.glob("round_*"))) <= 3, "the last, the next, and round 0"
+                heard.clear()
+                await ask(running)
+                await running.engine.decode()
+                await running.engine.interrupt()
+                await heard.until_idle()
+                await ask_and_hear(running, heard)
+            await running.engine.finish()
+            assert running.spool_files() == []
