@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar
 
 __all__ = ["beside", "first_of", "task_group", "wait_at_most"]
+
+_T = TypeVar("_T")
 
 
 async def wait_at_most(limit_s: float, event: asyncio.Event) -> bool:
@@ -44,10 +48,36 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """A task group whose first error leaves as itself: callers catch errors by their type and need not know that a
     group was around them. An engine that dies fails several tasks at once, for one reason."""
     try:
-        async with asyncio.TaskGroup() as group:
+        async with _TaskGroup() as group:
             yield group
+            # Here and not on the way out, where Python before 3.13 leaves its own cancellation of us standing: then
+            # nobody could tell it from one that came from outside.
+            while group.running:
+                await asyncio.wait(group.running)
     except BaseExceptionGroup as group_error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # A cancellation that meets an error would be lost with it, and what is to end would go on for ever.
+            raise asyncio.CancelledError from None
         error: BaseException = group_error
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
+
+
+class _TaskGroup(asyncio.TaskGroup):
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: set[asyncio.Task[Any]] = set()
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[_T]:
+        task = super().create_task(coro, name=name, context=context)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return task

@@ -1,8 +1,9 @@
 import asyncio
+import contextlib
 
 import pytest
 
-from duplex.tasks import beside, first_of, wait_at_most
+from duplex.tasks import beside, first_of, task_group, wait_at_most
 
 
 async def test_tasks_run_beside_the_body_and_end_with_it() -> None:
@@ -54,6 +55,29 @@ async def test_of_two_errors_the_first_is_told() -> None:
 
     with pytest.raises(LookupError, match="theirs"):
         await body()
+
+
+async def test_a_cancellation_that_meets_an_error_is_not_lost() -> None:
+    began = asyncio.Event()
+
+    async def fails_when_it_has_to_end() -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("at the worst moment")
+
+    async def takes_errors_and_goes_on() -> None:
+        with contextlib.suppress(LookupError):
+            async with task_group() as group:
+                group.create_task(fails_when_it_has_to_end())
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(takes_errors_and_goes_on())
+    await began.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=1)
+    assert task.cancelled()
 
 
 async def test_a_wait_ends_with_its_event_or_its_limit() -> None:
