@@ -167,6 +167,8 @@ class DuplexSession:
             self._conversation.close()
             self.numbers.input_dropped_s = self._feed.dropped_s
             self._meter.dropped(input_s=self._feed.dropped_s)
+            # Whoever transmits knows this session: both would wait for the collector, with minutes of sound.
+            del self._transmit
 
     # --- effects
 

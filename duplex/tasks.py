@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator
     One that fails ends the body.
     """
     async with task_group() as group:
-        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+        tasks = _started(group, coroutines)
         try:
             yield
         finally:
@@ -37,10 +37,29 @@ async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator
 async def first_of(**coroutines: Coroutine[object, object, None]) -> None:
     """Run `coroutines` as tasks of those names until one returns or fails; the others are cancelled."""
     async with task_group() as group:
-        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+        tasks = _started(group, coroutines)
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+
+
+def _started(
+    group: asyncio.TaskGroup, coroutines: Mapping[str, Coroutine[object, object, None]]
+) -> list[asyncio.Task[None]]:
+    tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+    for task in tasks:
+        task.add_done_callback(_forget_how)
+    return tasks
+
+
+def _forget_how(task: asyncio.Task[None]) -> None:
+    """A cancelled task keeps the error, whose traceback keeps the groups within, which keep the task: with them a whole
+    conversation would wait for the collector."""
+    if task.cancelled():
+        try:
+            task.exception()
+        except asyncio.CancelledError as error:
+            error.__traceback__ = None
 
 
 @contextlib.asynccontextmanager

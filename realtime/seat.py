@@ -47,6 +47,10 @@ _BITE_BYTES = 64 * 1024
 """A message of minutes of audio is worked through in bites, so that other sessions' frames get their turn."""
 
 
+def _nobody() -> None:
+    """Has to be told of a frame."""
+
+
 @dataclass(slots=True, eq=False)
 class Arrival:
     """A socket that is to take the place of the one before it."""
@@ -84,7 +88,7 @@ class Seat:
         self._ended = False
         self._stops: ShuttingDown | None = None
         self._told = asyncio.Event()
-        self._understood: Callable[[], None] = lambda: None
+        self._understood: Callable[[], None] = _nobody
         self._heard_from_at = self._lost_at = clock.now()
 
     # --- for the session
@@ -114,7 +118,7 @@ class Seat:
         dialect: Dialect,
         session: DuplexSession,
         *,
-        understood: Callable[[], None] = lambda: None,
+        understood: Callable[[], None] = _nobody,
     ) -> None:
         """Listen to whoever sits here, until the client ends the session, or is lost and nobody comes back.
 
@@ -154,6 +158,8 @@ class Seat:
     def dismiss(self) -> None:
         """The session is over, and has said so to the socket in use: every handler that waits may go on."""
         self._ended = True
+        # Whoever is told knows this seat, and both would wait for the collector with all that was sent.
+        self._understood = _nobody
         if self._guest is not None:
             self._guest.left.set()
         if self._arrival is not None:

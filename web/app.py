@@ -159,6 +159,8 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
+        # What is old is counted anew, or nothing old would be collected before a quarter as much again had gathered.
+        gc.collect()
         phone = await asyncio.to_thread(_phone_notes, settings, port)
         ports, notes = Ports(port, control_port), (*(tls.notes if tls else ()), *phone)
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
