@@ -560,7 +560,8 @@ def test_an_engine_that_dies_is_no_healthy_one_and_its_session_goes_on_with_the_
 def test_an_engine_that_says_nothing_after_a_break_is_replaced_in_the_same_session() -> None:
     with running_node() as node:
         session_id = begin(node)["session_id"]
-        prefill(node, speech(4.0))
+        node.fault(answer_s=20)
+        prefill(node, speech(1.0))
         with requests.post(f"{node.url}/omni/streaming_generate", stream=True, timeout=60) as stream:
             lines = (line for line in stream.iter_lines() if line)
             next(lines)

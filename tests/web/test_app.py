@@ -192,10 +192,15 @@ async def test_a_question_that_an_engine_does_not_answer_after_a_break_is_answer
     ports = free_ports()
     async with running_server(tmp_path / "server.log", at=ports) as server, peer(server.address, BINARY) as client:
         await client.until("session.created")
-        await ask(client, seconds=5.0)
+
+        async def fault(**faults: object) -> None:
+            async with httpx.AsyncClient(trust_env=False) as engine:
+                await engine.post(f"http://127.0.0.1:{ports[2]}/parrot/faults", json=faults)
+
+        await fault(answer_s=20)
+        await ask(client)
         await client.wait(lambda: len(client.sound) > 24_000)
-        async with httpx.AsyncClient(trust_env=False) as engine:
-            await engine.post(f"http://127.0.0.1:{ports[2]}/parrot/faults", json={"no_answer": True})
+        await fault(no_answer=True)
         await client.send({"type": "response.cancel"})
         assert (await client.until("response.done"))["response"]["status"] == "cancelled"
         await ask(client)
