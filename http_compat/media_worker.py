@@ -4,7 +4,8 @@ Requests come on stdin and answers go to stdout (`http_compat.media_wire`). It e
 server by no more than its item takes, and that by no more than CPU_S.
 
 Files of strangers are read here by libraries in C. Where the system can, this process may then have no more than
-MEMORY_BYTES, and can neither open a file or connection nor start another process: whatever takes it over finds little.
+MEMORY_BYTES, and can neither open a file or connection nor, unless it is root's, start another process: whatever takes
+it over finds little.
 """
 
 import contextlib

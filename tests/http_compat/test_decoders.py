@@ -158,18 +158,27 @@ async def until(is_true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "then"),
     [
-        pytest.param(b"\x63" + bytes(4), id="no outcome"),
-        pytest.param(pack_answer(Outcome.MADE)[:1] + b"\xff\xff\xff\xff", id="more than there is memory for"),
-        pytest.param(pack_answer(Outcome.MADE, b"pcm")[:-1], id="less than it says"),
+        pytest.param(b"\x63" + bytes(4), "wait", id="no outcome"),
+        pytest.param(pack_answer(Outcome.MADE)[:1] + b"\xff\xff\xff\xff", "wait", id="more than there is memory for"),
+        pytest.param(pack_answer(Outcome.MADE, b"pcm")[:-1], "end", id="less than it says"),
     ],
 )
-async def test_a_process_that_was_taken_over_is_not_believed(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = (
-        "import sys; from http_compat.media_wire import READY, read_request; out = sys.stdout.buffer; "
-        f"out.write(READY); out.flush(); read_request(sys.stdin.buffer.read); out.write({answer!r}); out.flush()"
-    )
+async def test_a_process_that_was_taken_over_is_not_believed(
+    answer: bytes, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"""
+import sys
+from http_compat.media_wire import READY, read_request
+requests, answers = sys.stdin.buffer, sys.stdout.buffer
+answers.write(READY)
+answers.flush()
+read_request(requests.read)
+answers.write({answer!r})
+answers.flush()
+{then!r} == "end" or requests.read()
+"""
     monkeypatch.setattr(decoders_module, "_PROGRAM", ("-c", script))
     async with decoding(processes=1) as decoders:
         with pytest.raises(InvalidAudio, match="the process that tried to died"):
