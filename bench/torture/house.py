@@ -41,7 +41,8 @@ class Census:
     """What a server holds at one moment."""
 
     tasks: dict[str, int]
-    fds: int
+    fds: dict[str, int]
+    """Open files by kind."""
     rss_mb: float
     children: list[int]
     spools: list[str]
@@ -153,8 +154,8 @@ def leaks(before: Census, now: Census) -> list[str]:
         for name in sorted(before.tasks | now.tasks)
         if now.tasks.get(name, 0) > before.tasks.get(name, 0)
     ]
-    if now.fds > before.fds + _STEADY_FDS:
-        found.append(f"{now.fds} file descriptors instead of {before.fds}")
+    if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS:
+        found.append(f"file descriptors: {now.fds} instead of {before.fds}")
     if len(now.children) != len(before.children):
         found.append(f"{len(now.children)} children instead of {len(before.children)}")
     return found

@@ -100,7 +100,7 @@ async def torture(wish: Wish, tell: Callable[[Outcome], None]) -> Found:
         await run(middle, wish.first + wish.sessions)
         sampling.cancel()
         after = await house.settled(before, patience_s)
-        found.fds = before.fds, after.fds
+        found.fds = sum(before.fds.values()), sum(after.fds.values())
         found.of_the_server = [*leaks(before, after), *await house.stop()]
     found.seconds = time.monotonic() - began_s
     return found
