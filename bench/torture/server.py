@@ -1,8 +1,9 @@
 """The server that is tortured: `python -m bench.torture.server serve --speed N`, with the flags of `omni-duplex serve`.
 
-All of it is the product, with three differences: its time passes faster, an engine is started again however often it
-fails and at most a second later, because here they fail a thousand times as often as anybody would stand, and it counts
-itself: each line on its standard input is answered with a line of JSON.
+All of it is the product, with four differences. Its time passes faster. An engine is started again however often it
+fails and a second later, because here they fail a thousand times as often as anybody would stand. An engine that is slow
+to write a file gets some real time for it, because the work of other processes is not hurried. And it counts itself: each
+line on its standard input is answered with a line of JSON.
 """
 
 import argparse
@@ -13,18 +14,22 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import psutil
 
 from bench.torture.hurry import hurried_clock, hurried_loop
+from duplex.engine.limits import EngineLimits
 from duplex.engine.restart import RestartPolicy
 from web.cli import add_serve_flags, run_server, serve_settings
 
 __all__ = ["main"]
 
 _RESTART_DELAY_S = 1.0
+_LEAST_QUIET_S = 0.6
+"""Of real time without a new file, after which the audio counts as over."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,8 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks.append(loop.create_task(_count_on_request()))
         return loop
 
+    quiet_s = max(EngineLimits().quiet_s, _LEAST_QUIET_S * arguments.speed)
     with (
         hurried_clock(arguments.speed),
+        mock.patch("web.engines.EngineLimits", partial(EngineLimits, quiet_s=quiet_s)),
         mock.patch("web.cli._loop_factory", choose_loop),
         mock.patch.object(RestartPolicy, "record_failure", return_value=_RESTART_DELAY_S),
     ):
