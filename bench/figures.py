@@ -66,13 +66,13 @@ class Goal:
         return percentile(values, self.share) if values else None
 
     def __str__(self) -> str:
-        name = "max" if self.share == 1.0 else f"p{self.share * 100:g}"
+        name = {0.5: "p50", 1.0: "max"}.get(self.share, f"p{self.share * 100:g}")
         sign = "≥" if self.least else "<" if self.strict else "≤"
         match self.beside:
             case Beside.FLOOR:
                 return f"{name} {sign} {self.bound:g} × floor"
             case Beside.OLD:
-                return f"old {name} {sign} {self.bound:g} × ours"
+                return f"old {sign} {self.bound:g} ×"
         return f"{name} {sign} {self.bound:g}"
 
 

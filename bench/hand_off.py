@@ -161,7 +161,7 @@ def rows(measured: Sequence[WsHandOffs], log: EngineLog) -> Iterator[Row]:
         )
         # Up to 40 ms are the protocol's own: neither the old way nor a bound can be held against them.
         goals = (FLOOR_GOAL,) if one.dialect == _CLOCKED else (Goal(0.99, 8.0), FLOOR_GOAL, OLD_GOALS["duplex"])
-        what = f"WebSocket: WAV complete → first audio, {one.dialect}"
+        what = f"WebSocket: WAV → sound, {one.dialect}"
         yield Row(what, "ms", ours, goals, tail=0.99, digits=2, floor=floor, old=old)
     for one in measured:
         ours, floor, old = (
@@ -169,5 +169,5 @@ def rows(measured: Sequence[WsHandOffs], log: EngineLog) -> Iterator[Row]:
             for some in (one.turns.ours, one.turns.floor, one.turns.old)
         )
         if ours:
-            what = f"WebSocket: end of a turn → done, {one.dialect}"
+            what = f"WebSocket: end → done, {one.dialect}"
             yield Row(what, "ms", ours, (DONE_GOAL,), tail=0.99, digits=2, floor=floor, old=old)

@@ -87,10 +87,10 @@ def rows(measured: Sequence[HttpHandOffs]) -> Iterator[Row]:
             [ms for turn in some for ms in turn.delays_ms(closed_ns)] for some in (turns.ours, turns.floor, turns.old)
         )
         goals = (Goal(0.99, 8.0), FLOOR_GOAL, OLD_GOALS[str(one.mode)])
-        what = f"HTTP: WAV complete → chunk, {one.mode}"
+        what = f"HTTP: WAV → sound, {one.mode}"
         yield Row(what, "ms", ours, goals, tail=0.99, digits=2, floor=floor, old=old)
         ours, floor, old = (
             [ms for turn in some for ms in turn.over_ms(over_ns)] for some in (turns.ours, turns.floor, turns.old)
         )
-        what = f"HTTP: end of a turn → done, {one.mode}"
+        what = f"HTTP: end → done, {one.mode}"
         yield Row(what, "ms", ours, (DONE_GOAL,), tail=0.99, digits=2, floor=floor, old=old)

@@ -18,7 +18,7 @@ from bench.figures import COLUMNS, Row
 
 __all__ = ["machine", "markdown", "show", "table", "terminal", "write_json", "write_results"]
 
-_WIDTH = 150
+_WIDTH = 160
 _FIGURES = slice(1, -2)
 """The columns with numbers."""
 

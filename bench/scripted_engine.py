@@ -69,9 +69,9 @@ class EngineLog:
     """What happened."""
 
     closed_ns: dict[int, int] = field(default_factory=dict)
-    """When each WAV was closed, in ns of the monotonic clock, by the value of its samples."""
+    """When each WAV was complete, in ns of the monotonic clock, by the value of its samples."""
     over_ns: dict[int, int] = field(default_factory=dict)
-    """When the done flag behind it was closed, by the value of a turn's last WAV."""
+    """When the done flag behind it was complete, by the value of a turn's last WAV."""
     decodes: list[Decode] = field(default_factory=list)
 
     @classmethod
@@ -162,14 +162,18 @@ class ScriptedEngine:
 
 
 def _write_in_place(path: Path, content: bytes) -> int:
-    """Write under the final name; returns when it was complete, in ns of the monotonic clock."""
+    """Write under the final name; returns when it was complete, in ns of the monotonic clock.
+
+    That is just before it is closed: who waits for that may have this core before a clock could be read.
+    """
     first, second = _WRITES
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for piece in (content[:first], content[first : first + second], content[first + second :]):
         if piece:
             os.write(handle, piece)
+    complete_ns = time.monotonic_ns()
     os.close(handle)
-    return time.monotonic_ns()
+    return complete_ns
 
 
 def _event(body: dict[str, object]) -> bytes:

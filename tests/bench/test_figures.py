@@ -110,7 +110,7 @@ def test_a_goal_may_ask_for_as_much_as_a_share_of_the_floor() -> None:
 
 def test_a_row_shows_what_was_measured_beside_it_and_where_its_limit_is() -> None:
     row = Row("hand-off", "ms", [1.5], (FLOOR, OLD), digits=2, floor=[1.0], old=[30.0])
-    assert row.cells()[5:] == ("1.00", "30.00", "1.5", "20", "p50 ≤ 1.3 × floor, old p50 ≥ 12 × ours", "NO")
+    assert row.cells()[5:] == ("1.00", "30.00", "1.5", "20", "p50 ≤ 1.3 × floor, old ≥ 12 ×", "NO")
     assert row.shortfalls() == ["Missed: hand-off: p50 ≤ 1.3 × floor, measured 1.5."]
     assert (row.as_json()["floor"], row.as_json()["old"]) == ([1.0], [30.0])
 
