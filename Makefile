@@ -57,8 +57,8 @@ test: setup $(STAMPS)/dev tools ## every check there is, stopping at the first t
 conformance: setup $(STAMPS)/dev $(LOCK_TOOLS)/bin/uv ## talk to a live server with the realtime clients people have; ARGS=--write keeps the table
 	@$(BIN)/python -m conformance $(ARGS)
 
-bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes about a minute
-	@$(BIN)/python -m bench
+bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1 takes two minutes, ARGS=--write keeps the table
+	@$(BIN)/python -m bench $(ARGS)
 
 bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes twenty minutes
 	@met=0; for part in overlap echo; do $(BIN)/python -m bench.$$part || met=1; done; exit $$met
