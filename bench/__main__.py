@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -47,8 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     plan = chosen_plan()
+    quick = plan is QUICK
+    if options.out:
+        plan = replace(plan, results=options.out)
     console, tell = terminal()
-    kept = Kept(options.out or plan.results, quick=plan is QUICK)
+    kept = Kept(plan.results, quick=quick)
     rows: list[Row] = []
     notes: list[str] = []
     for name in options.only or PARTS:
@@ -59,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept.put(name, found, facts)
         rows += found.rows
         notes += found.notes
-    if plan is QUICK:
+    if quick:
         notes.append("QUICK: too short and too few for a promise.")
     show(console, rows, notes)
     if options.write:
