@@ -41,21 +41,21 @@ from realtime.client_secrets_route import make_secrets_router
 from realtime.endpoint import RealtimeService, make_router
 from realtime.seat import Seats
 from realtime.voices_route import make_voices_router
-from web.api_keys import open_keys
-from web.banner import SERVE_BANNER, Banner, Ports, announce, project_version
+from web.banner import Banner, Ports, announce, project_version
 from web.compat import http_service, registered
 from web.connection import HttpConnection, WebSocketConnection
 from web.drain import Drain
-from web.engines import engine_specs, lender, open_engines
+from web.engines import lender
 from web.loop_watch import watch_loop
 from web.observe import make_observe_router, make_status_router
 from web.overload import Overload
 from web.phone import phone_lines, phone_url
 from web.settings import Settings, SettingsError
-from web.tls import Tls, lan_addresses, open_tls
+from web.start import Ground
+from web.tls import Tls, lan_addresses
 from web.turnstile import Turnstile
 
-__all__ = ["create_app", "serve", "server_config"]
+__all__ = ["create_app", "serve_on", "server_config"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -122,30 +122,13 @@ def create_app(
     return app
 
 
-async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
-    """Run until SIGINT or SIGTERM, and until what these ask for is done: see `web.drain`. Returns the exit code.
-
-    Raises `SettingsError` when an address cannot be bound and `EngineStartFailed` when the engine cannot be started.
-    """
-    specs = await asyncio.to_thread(engine_specs, settings)
-    tls = await asyncio.to_thread(open_tls, settings.server)
-    clock = MonotonicClock()
-    host = settings.server.host
+async def serve_on(ground: Ground, settings: Settings, *, banner: Banner) -> int:
+    """Run until SIGINT or SIGTERM, and until what these ask for is done: see `web.drain`. Returns the exit code."""
+    pool, clock, tls = ground.pool, ground.clock, ground.tls
+    port, control_port = (listener.getsockname()[1] for listener in (ground.listener, ground.control))
+    access = Access(ground.keys, settings.server.allow_origins, ClientSecrets(time.time))
+    real_keys, metrics, overload = replace(access, client_secrets=None), Metrics(), Overload()
     async with contextlib.AsyncExitStack() as stack:
-        listener = stack.enter_context(contextlib.closing(_listen(host, settings.server.port, "--port")))
-        control = stack.enter_context(contextlib.closing(_listen(host, settings.control_port, "--control-port")))
-        port, control_port = listener.getsockname()[1], control.getsockname()[1]
-        keys = await stack.enter_async_context(open_keys(settings.server))
-        access = Access(keys, settings.server.allow_origins, ClientSecrets(time.time))
-        pool = await stack.enter_async_context(
-            open_engines(
-                specs,
-                clock=clock,
-                queue_limit=settings.engine.queue,
-                restarts_per_hour=settings.engine.restarts_per_hour,
-            )
-        )
-        real_keys, metrics, overload = replace(access, client_secrets=None), Metrics(), Overload()
         service = await stack.enter_async_context(
             http_service(settings, pool, real_keys, clock, metrics, overload=overload)
         )
@@ -166,7 +149,7 @@ async def serve(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
         await stack.enter_async_context(registered(settings, port, service, until=drain.began))
         await stack.enter_async_context(beside(loop_watch=watch_loop(overload, clock)))
-        await server.serve(sockets=[listener, control])
+        await server.serve(sockets=[ground.listener, ground.control])
     return 0
 
 
@@ -327,21 +310,3 @@ def _canceller_maker(choice: str) -> Callable[[], EchoCanceller] | None:
             "--aec on needs a package that is not installed: run 'pip install pywebrtc-audio', "
             "or install omni-duplex with the extra [aec]."
         ) from None
-
-
-def _listen(host: str, port: int, flag: str) -> socket.socket:
-    """Bind, and make the kernel notice clients that stop reading: connections inherit the listener's options."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=512)
-    except OSError as error:
-        raise SettingsError(
-            f"Cannot listen on {host} port {port}: {error.strerror or error}. "
-            f"Is another server running there? Choose another one with {flag}."
-        ) from None
-    # Linux only. Without them 80 s of speech vanish into kernel buffers before a stuck client is felt.
-    for option, value in (("TCP_NOTSENT_LOWAT", 32 * 1024), ("TCP_USER_TIMEOUT", 10_000)):
-        if hasattr(socket, option):
-            with contextlib.suppress(OSError):
-                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return listener

@@ -55,8 +55,8 @@ def serve_settings(arguments: argparse.Namespace, *, defaults: Mapping[str, obje
 def run_server(settings: Settings, *, banner: Banner = SERVE_BANNER) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code; what prevents it is said on stderr."""
     configure_logging(settings.log_level, engine_output=settings.engine.print_output, line_format=settings.log_format)
-    # Imported here because the web framework takes longer to load than the other commands take to run.
-    from web.app import serve  # noqa: PLC0415
+    # Imported here because engines take longer to load than the other commands take to run.
+    from web.start import serve  # noqa: PLC0415
 
     try:
         return _run(serve(settings, banner=banner), when_cancelled=0)

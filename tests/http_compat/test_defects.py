@@ -33,8 +33,8 @@ from tests.http_compat.test_server import begin, generate, hears, jpeg, post, pr
 from tests.http_compat.test_session import calling
 from tests.http_compat.test_sessions import HandClock, house
 from tests.speech import silence, speech
-from web.app import serve
 from web.settings import SettingsError, load_settings
+from web.start import serve
 
 ROOT = Path(__file__).parents[2]
 PAGE = "https://page.example"

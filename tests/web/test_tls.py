@@ -25,10 +25,11 @@ from websockets.sync.client import connect as connect_sync
 from http_compat.minicpmo_cpp_http_server import OLD_BANNER
 from tests.web.speech import MICROPHONE_RATE_HZ, speech
 from web import cli
-from web.app import _listen, server_config
+from web.app import server_config
 from web.banner import Ports
 from web.certificate import make_pair, read_pair
 from web.settings import ServerSettings, SettingsError, load_settings
+from web.start import _listen
 from web.talk import TalkError, TalkOptions, talk
 from web.tls import Tls, _own_names, _usable, default_state_dir, open_tls, pem_fault
 
