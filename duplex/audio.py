@@ -1,5 +1,6 @@
 """PCM as bytes: what the samples are, how they become frames, and the recent past of a microphone."""
 
+from collections import deque
 from dataclasses import dataclass
 
 from duplex.errors import InvalidAudio
@@ -58,34 +59,46 @@ class Framer:
 class Recording:
     """The recent past of one microphone, addressed by sample number since its start.
 
-    Holds at most `limit` samples; what is older is gone, and asking for it gives what is left.
+    Gives at most `limit` samples back; what is older is gone, and asking for it gives what is left. Pieces are kept as
+    they came: half a minute in one block would be copied whole each time it is moved.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept = bytearray()
-        self._start = 0
+        self._pieces: deque[bytes] = deque()
+        self._kept = 0
+        self._end = 0
 
     @property
     def start(self) -> int:
         """Number of the oldest sample still here."""
-        return self._start
+        return self._end - min(self._kept, self.limit)
 
     @property
     def end(self) -> int:
         """Number of the sample that comes next."""
-        return self._start + len(self._kept) // SAMPLE_BYTES
+        return self._end
 
     def append(self, pcm: bytes) -> None:
         """Add whole samples; the oldest leave when the limit is reached."""
-        self._kept += pcm
-        excess = len(self._kept) - self.limit * SAMPLE_BYTES
-        if excess > 0:
-            del self._kept[:excess]
-            self._start += excess // SAMPLE_BYTES
+        if not pcm:
+            return
+        samples = len(pcm) // SAMPLE_BYTES
+        self._pieces.append(pcm)
+        self._kept += samples
+        self._end += samples
+        while self._kept - len(self._pieces[0]) // SAMPLE_BYTES >= self.limit:
+            self._kept -= len(self._pieces.popleft()) // SAMPLE_BYTES
 
     def read(self, start: int, end: int) -> bytes:
         """Samples `start` up to, not including, `end`, as far as they are here."""
-        first = max(start, self._start) - self._start
-        last = min(end, self.end) - self._start
-        return bytes(self._kept[first * SAMPLE_BYTES : max(first, last) * SAMPLE_BYTES])
+        first, last = max(start, self.start), min(end, self._end)
+        found, at = [], self._end
+        for piece in reversed(self._pieces):
+            if at <= first:
+                break
+            at -= len(piece) // SAMPLE_BYTES
+            if at < last:
+                found.append(piece)
+        offset = first - at
+        return b"".join(reversed(found))[offset * SAMPLE_BYTES : (offset + max(0, last - first)) * SAMPLE_BYTES]
