@@ -1,9 +1,9 @@
 """The server that is tortured: `python -m bench.torture.server serve --speed N`, with the flags of `omni-duplex serve`.
 
 All of it is the product, with four differences. Its time passes faster. An engine is started again however often it
-fails and a second later, because here they fail a thousand times as often as anybody would stand. An engine that is slow
-to write a file gets some real time for it, because the work of other processes is not hurried. And it counts itself: each
-line on its standard input is answered with a line of JSON.
+fails and a second later, because here they fail a thousand times as often as anybody would stand. An engine that is
+slow to write a file gets some real time for it, because the work of other processes is not hurried. And it counts
+itself: each line on its standard input is answered with a line of JSON.
 """
 
 import argparse
