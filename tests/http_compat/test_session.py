@@ -22,6 +22,7 @@ from http_compat.work import Heard, Upload
 from tests.duplex.fake_engine import FakeEngine, answer
 from tests.http_compat.decoding_here import stack_here
 from tests.speech import silence, speech
+from tests.weight import weighing, weight
 
 SECOND = bytes([1, 0]) * 16_000
 OTHER = bytes([2, 0]) * 16_000
@@ -621,3 +622,28 @@ async def test_a_nearly_full_context_is_left_after_an_answer_and_not_in_it() -> 
         engine.context_fill = 0.8
         await caller.prefill()
         assert engine.calls[-2:] == ["renew", "prefill"]
+
+
+class ForgetfulEngine(FakeEngine):
+    """Remembers none of what it heard and did: the test's own memory must not grow either."""
+
+    async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
+        del pcm, image, slices
+
+    async def decode(self) -> None:
+        self.emit(*say("Yes, indeed.", SECOND), EngineIdle())
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_what_is_kept_of_a_call_does_not_grow(mode: Mode) -> None:
+    async def turns(caller: Caller, count: int) -> int:
+        for _ in range(count):
+            await caller.prefill()
+            await caller.generate().whole()
+        return weight()
+
+    with weighing():
+        async with calling(mode, engine=ForgetfulEngine()) as caller:
+            before = await turns(caller, 50)
+            assert await turns(caller, 200) - before < 4000
+            assert caller.session.numbers.answers == 250

@@ -6,9 +6,7 @@ fill (docs/queues.md) are made short, so that they are full before the first loo
 
 import asyncio
 import base64
-import gc
 import json
-import sys
 from collections import Counter
 from typing import Any
 
@@ -28,6 +26,7 @@ from tests.duplex.fake_engine import FakeEngine
 from tests.duplex.talk import LOUD, VOICE
 from tests.leaping_loop import LeapingLoop, LoopClock
 from tests.realtime.test_endpoint import Pool
+from tests.weight import weighing, weight
 
 TURN_S = 1.6
 FEW, MANY = 40, 70
@@ -132,14 +131,6 @@ async def growth(path: str, query: str, start: dict[str, Any], kind: str) -> tup
     return after - before, call.got
 
 
-def weight() -> int:
-    """Bytes of all that was made since the test began: what the collector knows, and what that refers to."""
-    gc.collect()
-    known = gc.get_objects()
-    leaves = {id(leaf): leaf for item in known for leaf in gc.get_referents(item) if not gc.is_tracked(leaf)}
-    return sum(map(sys.getsizeof, known)) + sum(map(sys.getsizeof, leaves.values()))
-
-
 @pytest.mark.parametrize(
     ("path", "query", "start", "kind", "answers"),
     [
@@ -158,12 +149,7 @@ def test_what_is_kept_of_a_call_does_not_grow(
 ) -> None:
     monkeypatch.setattr(ConversationItems.__init__, "__defaults__", (20, LARGEST_ITEMS_BYTES))
     monkeypatch.setitem(Journal.__init__.__kwdefaults__, "max_frames", 100)  # type: ignore[arg-type]
-    # What was there before is not looked at: it is a hundred times as much.
-    gc.freeze()
-    try:
-        with asyncio.Runner(loop_factory=LeapingLoop) as runner:
-            grown, got = runner.run(growth(path, query, start, kind))
-    finally:
-        gc.unfreeze()
+    with weighing(), asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        grown, got = runner.run(growth(path, query, start, kind))
     assert got[answers] >= MANY
     assert grown < GROWS_LESS_THAN
