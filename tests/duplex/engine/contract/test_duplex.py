@@ -222,3 +222,15 @@ async def test_a_context_that_is_left_in_time_never_overflows(parrot_factory: En
                 heard.clear()
         assert ((await running.state())["context_slides"] == 0) is minds
         assert (restarts > 0) is minds
+
+
+async def test_the_spool_of_a_long_conversation_is_that_of_a_short_one(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            for _ in range(3):
+                heard.clear()
+                await say(running, [voice(1.0)])
+                await step_until_idle(running, heard)
+                await say(running, [silence(1.0)] * 2)
+                assert running.spool_files() == []
