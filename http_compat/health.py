@@ -47,10 +47,16 @@ class Health:
         return self if self.is_serving else _out_of_service(self.status, self.status)
 
 
-def judge(engines: Sequence[EngineStatus]) -> Health:
-    """Healthy as long as one engine works, else the state and the reason of the one that is nearest to it."""
+def judge(engines: Sequence[EngineStatus], *, saves_call: bool = False) -> Health:
+    """Healthy as long as one engine works, else the state and the reason of the one that is nearest to it.
+
+    Healthy too while one is started again for a call that lost its own, if the caller `saves_call`: a backend ends the
+    calls of a node whose health fails once.
+    """
     if any(engine.state in _SERVING for engine in engines):
         return Health("healthy", "服务正常 (C++ backend)")
+    if saves_call and any(engine.state is EngineState.RESTARTING for engine in engines):
+        return Health("healthy", "服务正在重启中，当前会话将继续")
     for state, word in _WORDS.items():
         for engine in engines:
             if engine.state is state:

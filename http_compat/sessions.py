@@ -163,6 +163,11 @@ class HttpSessions:
         for held in self._held.values():
             held.end("The server is shutting down.")
 
+    @property
+    def saves_call(self) -> bool:
+        """Whether a session that has lost its engine waits for another one."""
+        return any(held.is_lost for held in self._held.values())
+
     def current(self) -> HttpSession | None:
         """The newest session, whoever has it."""
         held = next(reversed(self._held.values()), None)

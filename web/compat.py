@@ -41,10 +41,10 @@ async def http_service(
     """The service behind the routes; its sessions live while the body runs."""
 
     def health() -> Health:
-        return judge(pool.status())
+        return judge(pool.status(), saves_call=sessions.saves_call)
 
     def refusal() -> CapacityError | None:
-        judged = health()
+        judged = judge(pool.status())
         return None if judged.is_serving else EngineNotReady(judged.message)
 
     decoders = Decoders()

@@ -79,6 +79,13 @@ def test_the_best_of_several_engines_counts() -> None:
             assert WORDS[EngineState(health.message.rpartition(" ")[2])] == health.status
 
 
+@pytest.mark.parametrize("state", EngineState)
+def test_an_engine_that_is_started_again_for_a_call_does_not_end_it(state: EngineState) -> None:
+    health = judge([engine(state, "a reason"), engine(EngineState.FAILED)], saves_call=True)
+    assert health.is_serving is (WORDS[state] == "healthy" or state is EngineState.RESTARTING)
+    assert ("healthy" in texts(health)) is health.is_serving
+
+
 def test_without_engines_nothing_is_served() -> None:
     health = judge([])
     assert (health.code, health.status) == (503, "stopping")

@@ -333,7 +333,9 @@ async def test_a_session_whose_engine_dies_goes_on_with_another_one_and_no_other
         alice, bob = await open_for(sessions, ALICE), await open_for(sessions, BOB)
         alice.stop()
         dying = built.leased[0]
+        assert not sessions.saves_call
         await lose(built, alice)
+        assert sessions.saves_call
         with pytest.raises(EngineNotReady):
             sessions.find(ALICE)
         assert sessions.find_any(ALICE) is alice, "to be stopped"
@@ -345,6 +347,7 @@ async def test_a_session_whose_engine_dies_goes_on_with_another_one_and_no_other
         again = sessions.find(ALICE)
         assert (again.id, again.choice, again.numbers) == (alice.id, alice.choice, alice.numbers)
         assert again.numbers.engines_lost == 1
+        assert not sessions.saves_call
         assert sessions.find(ALICE_AGAIN, alice.id) is again
         await ask(again)
         assert built.ended == []
