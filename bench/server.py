@@ -63,8 +63,9 @@ class Server:
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment without anything that would change the server's settings."""
-    return {name: value for name, value in os.environ.items() if not (name.startswith(_OURS) or name in _INHERITED)}
+    """Our environment without anything that would change the server's settings, but for one: it waits for no call."""
+    kept = {name: value for name, value in os.environ.items() if not (name.startswith(_OURS) or name in _INHERITED)}
+    return {**kept, "OMNI_DUPLEX_DRAIN_S": "0"}
 
 
 @contextlib.asynccontextmanager

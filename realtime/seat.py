@@ -99,10 +99,10 @@ class Seat:
         Raises `ClientStalled` or `WebSocketDisconnect` when the client may not come back for it.
         """
         self._journal.record(message, frames, self._clock.now(), rate_hz)
-        if isinstance(message, Warned) and message.code == _STOPS:
-            self._told.set()
         socket = self.socket
         if socket is not None and await self._deliver(socket, frames):
+            if isinstance(message, Warned) and message.code == _STOPS:
+                self._told.set()
             return True
         # Another socket has got it with the replay.
         return self.socket not in {socket, None}

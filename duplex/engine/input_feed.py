@@ -71,6 +71,7 @@ class InputFeed:
         kept_s = self._limits.kept_audio_s if self._has_rounds else in_duplex_s
         self._kept_bytes, self._kept_images = int(2 * ENGINE_INPUT_RATE_HZ * kept_s), _KEPT_IMAGES[session.mode]
         self._kept.clear()
+        self.is_evaluated = True
         self.context.begin(session.voice)
 
     async def feed(self, pcm: bytes, image: bytes | None, slices: int) -> None:

@@ -247,7 +247,7 @@ class LlamaServerEngine:
             await asyncio.to_thread(remove_output, self._output_dir, last_round=self._round_idx)
 
     async def _wait_for_turn(self) -> None:
-        """Simplex: until the last response is over. Outside the turn lock, because a break is what may end it."""
+        """Until no response is under way. Not in the turn lock while one is, because a break is what may end it."""
         while self._pump_task is not None and not self._pump_task.done():
             await asyncio.wait([self._pump_task])
         self._check()
