@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help setup run test conformance bench bench-overlap lock audit clean tools moved
+.PHONY: help setup run test conformance bench bench-overlap torture lock audit clean tools moved
 
 # One step of `make test`: its name is printed before it runs, and again when it fails.
 step = @echo "== $(1)"; $(2) || { echo "make test: the step '$(1)' failed" >&2; exit 1; }
@@ -62,6 +62,10 @@ bench: setup $(STAMPS)/dev ## measure what docs/ and the README promise; QUICK=1
 
 bench-overlap: setup $(STAMPS)/dev ## speak over answers in every way; needs espeak-ng and sox, takes twenty minutes
 	@met=0; for part in overlap echo; do $(BIN)/python -m bench.$$part || met=1; done; exit $$met
+
+torture: setup $(STAMPS)/dev ## random calls under random faults, then a million broken messages; QUICK=1, ARGS="--seed 7 --only 3"
+	@$(BIN)/python -m bench.torture $(ARGS)
+	@test -n "$(ARGS)" || $(BIN)/python -m bench.torture.fuzz
 
 lock: $(LOCK_TOOLS)/bin/uv ## write all lock files, those of conformance/ too; UPGRADE=1 takes the newest versions
 	@$(COMPILE) --extra build --extra dev --extra aec pyproject.toml -o requirements/dev.lock

@@ -29,6 +29,8 @@ _PROJECT = Path(__file__).parents[2]
 _READY_S = 60.0
 _ENDS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.1
+_FILES_OF_AN_ENGINE = 20
+"""What an engine that was used just now may have left in its spool, until the next conversation begins."""
 _STEADY_FDS = 2
 """Connections of a moment: to an engine that was just used, and a scrape of ours."""
 _COMPLAINTS = ("Traceback", "never retrieved", "was never awaited", "Task was destroyed", "Unclosed", "Exception in")
@@ -156,6 +158,8 @@ def leaks(before: Census, now: Census) -> list[str]:
     ]
     if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS:
         found.append(f"file descriptors: {now.fds} instead of {before.fds}")
+    if now.files > before.files + _FILES_OF_AN_ENGINE * len(before.children):
+        found.append(f"{now.files} files in the spools instead of {before.files}")
     if len(now.children) != len(before.children):
         found.append(f"{len(now.children)} children instead of {len(before.children)}")
     return found
