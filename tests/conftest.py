@@ -5,6 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from bench.torture.blocking import LoopWatch
+from duplex.engine.watch import make_watcher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def first_watcher() -> None:
+    """The first one of a process asks a program where the C library is, which the server does in a thread."""
+    make_watcher().close()
 
 
 @pytest.fixture(autouse=True)

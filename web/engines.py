@@ -1,5 +1,6 @@
 """From settings to running engines."""
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -128,7 +129,8 @@ async def open_engines(
     Raises `EngineStartFailed` when a port is taken.
     """
     async with contextlib.AsyncExitStack() as cleanup:
-        watcher = make_watcher()
+        # The first one of a process runs a program that knows where the C library is.
+        watcher = await asyncio.to_thread(make_watcher)
         cleanup.callback(watcher.close)
         hosts = []
         for spec in specs:

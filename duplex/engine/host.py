@@ -160,7 +160,7 @@ class EngineHost:
         await asyncio.to_thread(sweep_leftovers)
         workdir = engine_dirs(self._spec.output_dir, share_input=self._spec.url is not None)
         try:
-            dirs = workdir.__enter__()
+            dirs = await asyncio.to_thread(workdir.__enter__)
         except OSError as error:
             self._give_up(f"The engine's directories cannot be made: {error}")
             return

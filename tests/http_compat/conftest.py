@@ -17,5 +17,5 @@ def shared_node() -> Iterator[Node]:
 def node(shared_node: Node) -> Iterator[Node]:
     """One server for all tests of a module; each begins without a session and with an engine that works."""
     yield shared_node
-    shared_node.until_healthy()
+    shared_node.until_ready()
     shared_node.end_call()

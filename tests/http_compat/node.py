@@ -57,12 +57,19 @@ class Node:
 
     def until_healthy(self, *, code: int = 200) -> requests.Response:
         """Ask for the health until it has this status."""
+        return self._until("health", code)
+
+    def until_ready(self) -> None:
+        """Until its engine works. It is healthy before that when a call waits for it."""
+        self._until("readyz", 200)
+
+    def _until(self, route: str, code: int) -> requests.Response:
         deadline = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.ConnectionError):
-                health = requests.get(f"{self.url}/health", timeout=10)
-                if health.status_code == code:
-                    return health
+                answer = requests.get(f"{self.url}/{route}", timeout=10)
+                if answer.status_code == code:
+                    return answer
             # Another process: there is no event to wait for, only its answers.
             time.sleep(0.02)
         raise AssertionError(f"never {code}:\n{self.log.read_text()}")

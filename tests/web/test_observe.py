@@ -81,8 +81,7 @@ async def test_a_call_and_its_break_are_in_the_figures(server: RunningServer) ->
         before = await scrape(client)
         async with peer(server.address, BINARY + "&conversation=simplex", additional_headers=KEY) as caller:
             await caller.until("session.created")
-            busy = await client.get("readyz")
-            assert (busy.status_code, busy.json()["reason"]) == (503, "every engine is in a call")
+            assert (await client.get("readyz")).json() == {"ready": True}, "the next one may wait"
             assert (await client.get("livez")).status_code == 200
             own_page = {**KEY, "Origin": f"http://{server.address}"}
             async with peer(server.address, BINARY + "&queue=0", additional_headers=own_page) as second:
@@ -113,6 +112,17 @@ async def test_a_call_and_its_break_are_in_the_figures(server: RunningServer) ->
         assert grown("turn_stage_seconds_count", stage="speech_end_to_first_audio") == 1
         assert after[labelled("engine_restarts_total", engine="0")] == 0
         assert after[("process_resident_memory_bytes", frozenset())] > 1e6
+
+
+async def test_an_engine_that_has_failed_too_often_makes_the_server_not_ready(tmp_path: Path) -> None:
+    async with running_server(tmp_path / "server.log", "--restarts-per-hour", "0") as server:
+        server.family()[1].kill()
+        await server.until_engine("failed")
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            answer = await client.get("readyz")
+            assert (answer.status_code, answer.json()["engines"]) == (503, ["failed"])
+            assert "Given up after 0 restarts within an hour" in answer.json()["reason"]
+            assert (await client.get("health")).json()["status"] == "failed"
 
 
 async def test_http_callers_are_counted_too(server: RunningServer) -> None:
