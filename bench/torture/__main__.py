@@ -25,7 +25,8 @@ __all__ = ["main"]
 _PROJECT = Path(__file__).parents[2]
 _SESSIONS = 10_000
 _QUICK_SESSIONS = 300
-_MINUTES = 30.0
+_MINUTES = 10.0
+_SOAK_MINUTES = 30.0
 _DAY_OF_CALLS = 14_400
 """Fifty calls at a time for 24 hours, at five minutes a call."""
 _RSS_GROWTH = 0.05
@@ -71,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="of everything that is random (a new one, which is printed)")
     add("--sessions", type=int, help=f"at most so many ({_SESSIONS})")
     add("--first", type=int, default=0, metavar="INDEX", help="of the seed's sessions, begin with this one")
-    add("--minutes", type=float, default=_MINUTES, help="after which no session begins any more (%(default)s)")
+    limits = f"({_MINUTES:g}; {_SOAK_MINUTES:g} in a soak)"
+    add("--minutes", type=float, help=f"after which no session begins any more {limits}")
     add("--engines", type=int, help="so many (8)")
     add("--at-once", type=int, help="so many sessions at a time (20; 50 in a soak)")
     add("--speed", type=float, default=10.0, help="how much faster than time everything waits (%(default)s)")
@@ -90,7 +92,7 @@ def _wish(options: argparse.Namespace, seed: int) -> Wish:
         seed=seed,
         first=options.first,
         sessions=sessions,
-        seconds=60 * options.minutes,
+        seconds=60 * (options.minutes or (_SOAK_MINUTES if options.soak else _MINUTES)),
         engines=options.engines or 8,
         at_once=options.at_once or (50 if options.soak else 20),
         clients=2,

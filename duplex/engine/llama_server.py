@@ -98,12 +98,12 @@ class LlamaServerEngine:
         self._mailbox = EventMailbox()
         self._session = session
         self._failure = None
-        self._was_broken = self._needs_reset = False
+        is_unended, self._was_broken, self._needs_reset = self._needs_reset, False, False
         self._breaks = 0
         with self._failing():
             await asyncio.to_thread(remove_output, self._output_dir)
             await asyncio.to_thread(remove_files, self._input_dir)
-            if await self._setup.prepare(session):
+            if await self._setup.prepare(session, anew=is_unended):
                 self._ledger, self._pace, self._duplex_spool = VocoderLedger(), RenderPace(), Spool()
             self._feed.begin(session)
             if session.mode is Mode.SIMPLEX:

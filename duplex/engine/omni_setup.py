@@ -35,15 +35,20 @@ class OmniSetup:
         """The context is about to be used, and is not empty any more."""
         self._untouched = None
 
-    async def prepare(self, session: EngineSession) -> bool:
+    async def prepare(self, session: EngineSession, *, anew: bool = False) -> bool:
         """An empty context for `session`. True when every model was loaded anew, vocoder included.
 
         A child of ours is not called when its last session wished for the same and used nothing of it: the prompt
         stands already.
 
-        Changing the mode, and a process that does not know us, take the long way. Raises EngineStartFailed when that
-        fails: the process has then freed what it still needs and must be restarted.
+        `anew`: the last answer did not come to its end, so the context still has sounds of it, which would open the
+        next one; emptying it does not reach them.
+
+        Changing the mode, and a process that does not know us, take the long way too. Raises EngineStartFailed when
+        that fails: the process has then freed what it still needs and must be restarted.
         """
+        if anew:
+            self.distrust()
         if self._init.is_child and self._untouched == session:
             return False
         self._untouched = None

@@ -171,7 +171,7 @@ class InotifyWatcher:
 
 
 def make_watcher() -> SpoolWatcher:
-    """The best watcher this machine has."""
+    """The best watcher this machine has. Blocks: the first of a process asks other programs where the C library is."""
     if inotify_simple is not None:
         with contextlib.suppress(OSError):
             return InotifyWatcher()

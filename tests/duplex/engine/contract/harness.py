@@ -173,7 +173,7 @@ async def running_engine(
         cwd=root, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "OMP_THREAD_LIMIT": "2"},
     )  # fmt: skip
-    watcher = make_watcher()
+    watcher = await asyncio.to_thread(make_watcher)
     limits_of_pool = httpx.Limits(keepalive_expiry=4.0)
     try:
         async with httpx.AsyncClient(trust_env=False, limits=limits_of_pool) as client, asyncio.TaskGroup() as tasks:

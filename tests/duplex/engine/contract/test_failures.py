@@ -70,6 +70,23 @@ async def test_an_answer_without_a_flag(parrot_factory: EngineFactory, fault: st
             await ask_and_hear(running, heard)
 
 
+async def test_what_an_answer_without_an_end_leaves_behind_is_not_heard_by_the_next_caller(
+    parrot_factory: EngineFactory,
+) -> None:
+    async with parrot_factory(limits=IMPATIENT) as running:
+        await running.fault("n_predict_end")
+        for frequency_hz, other_hz in ((2300, 1700), (1700, 2300)):
+            await running.engine.begin(SIMPLEX)
+            async with listening(running.engine) as heard:
+                for chunk in (tone(2.9, frequency_hz), silence(0.5)):
+                    await running.engine.prefill(chunk)
+                await running.engine.decode()
+                await heard.until_idle()
+                assert loudness_at(heard.pcm, frequency_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
+                assert loudness_at(heard.pcm, other_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+            await running.engine.finish()
+
+
 @pytest.mark.parametrize("fault", ["sticky_break", "lost_break", "break_never_stops_audio"])
 async def test_breaks_that_go_wrong(parrot_factory: EngineFactory, fault: str) -> None:
     async with parrot_factory() as running:
