@@ -9,6 +9,7 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from duplex.evidence import SILENT_DBFS
 
@@ -98,7 +99,11 @@ class LearntBar:
     _FORGET_AFTER = 1500
     """30 s of an answer in which it was not: somebody who talks a lot over an answer hides its echo."""
     _UNKNOWN = 100
-    """In the first 2 s of the first answer it is taken to come back as loud as it was sent."""
+    """In the first 2 s of the first answer it is taken to come back as loud as the microphone's quiet frames allow."""
+    _QUIET_SHARE = 0.15
+    """Of the frames: fewer may be quiet because the client ran dry."""
+    _SLACK_DB = 6.0
+    """A loudspeaker and a room do not give back all sounds alike, and the bar is about the loudest of them."""
     _TELLING_DBFS = -45.0
     """In the answer's own pauses there is nothing to compare: silence would look like an echo as loud as it."""
     _LOWEST_DBFS = -60.0
@@ -139,8 +144,8 @@ class LearntBar:
         self._unheard_frames += 1
         if self._frames % self._EVERY == 0 and len(self._near) >= self._SHORTEST_WINDOW:
             self._learn()
-        if self._frames == self._UNKNOWN and not self._gains:
-            self._gain_db = -math.inf
+        if self._frames <= self._UNKNOWN and not self._gains:
+            self._gain_db = self._ceiling_db() if self._frames < self._UNKNOWN else -math.inf
         elif self._unheard_frames == self._FORGET_AFTER:
             self._gains.clear()
             self._gain_db = -math.inf
@@ -177,20 +182,38 @@ class LearntBar:
         self._unheard_frames = 0
         self._gains.extend(gains)
         if self._gains:
-            self._gain_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
+            usual_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
+            self._gain_db = min(usual_db, self._ceiling_db())
 
     def _newest_gains(self) -> list[float]:
-        """Of the frames since the last look in which the answer was loud enough to tell."""
-        newest = [(near, max(self._far_now(ago))) for ago, near in enumerate(list(self._near)[: -self._EVERY - 1 : -1])]
+        """Of the frames since the last look, or of all when none was learnt, in which the answer was loud enough."""
+        count = self._EVERY if self._gains else len(self._near)
+        newest = [(near, max(self._far_now(ago))) for ago, near in enumerate(list(self._near)[: -count - 1 : -1])]
         most = self._gain_db + 2 * self._MARGIN_DB if len(self._gains) >= self._GAINS // 2 else math.inf
         # Once the echo is known, what is clearly over the bar is a voice over the answer.
         return [near - far for near, far in newest if far > self._TELLING_DBFS and near - far <= most]
 
-    def _likeness(self) -> tuple[float, int]:
-        """Correlation of the microphone's levels with the answer's, -1 to 1, at the best delay, in frames."""
+    def _ceiling_db(self) -> float:
+        """How loud an echo can be at most, at any delay: in it no frame is fainter than what was sent; 0 at most."""
+        near, windows = self._delayed()
+        if len(near) <= _LOOK_BACK:
+            return 0.0
+        # No delay is a whole number of frames: the echo is as loud as the faintest around it.
+        faintest = np.minimum(np.minimum(windows[:-2], windows[1:-1]), windows[2:])
+        gains = np.sort(np.where(faintest > self._TELLING_DBFS, near - faintest, math.inf))
+        tell = np.isfinite(gains).sum(axis=1)
+        at = np.maximum(1, self._QUIET_SHARE * tell).astype(int)
+        return float(min(0.0, np.take_along_axis(gains, at[:, None], axis=1).max() + self._SLACK_DB))
+
+    def _delayed(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The microphone's levels, and those of the answer beside them at each delay, the longest first."""
         near = np.array(self._near)
         far = np.array(self._far)[-len(near) - _LOOK_BACK :]
-        windows = np.lib.stride_tricks.sliding_window_view(far, len(near))
+        return near, np.lib.stride_tricks.sliding_window_view(far, len(near))
+
+    def _likeness(self) -> tuple[float, int]:
+        """Correlation of the microphone's levels with the answer's, -1 to 1, at the best delay, in frames."""
+        near, windows = self._delayed()
         windows = windows - windows.mean(axis=1, keepdims=True)
         near = near - near.mean()
         spreads = np.sqrt((windows**2).mean(axis=1) * (near**2).mean())
