@@ -17,7 +17,7 @@ from bench.rooms import as_pcm, echo_of
 from bench.speech import RATE_HZ, Samples, room_noise
 from duplex.detectors import default_detector
 from duplex.echo_canceller import canceller_maker
-from duplex.evidence import SILENT_DBFS, VAD_FRAME_SAMPLES
+from duplex.evidence import NO_SOUND, VAD_FRAME_SAMPLES
 from duplex.far_end import FarEnd
 from duplex.hearing import Ear
 from duplex.playout import Pacer
@@ -212,12 +212,12 @@ class Listener:
         if heard.begins or self._frames * _FRAME_S >= self._rearm_at_s:
             self._gate.rearm()
             self._rearm_at_s = float("inf")
-        alone = [(heard.near, SILENT_DBFS)]
+        alone = [(heard.near, NO_SOUND)]
         found = []
-        for frame, far_dbfs in alone if self._ear is None else self._ear.hear([heard.near], heard.arrived_s):
+        for frame, far in alone if self._ear is None else self._ear.hear([heard.near], heard.arrived_s):
             self._frames += 1
             self.heard.append(frame)
-            found += [Moment(self._frames * _FRAME_S, event.moment) for event in self._gate.push(frame, far_dbfs)]
+            found += [Moment(self._frames * _FRAME_S, event.moment) for event in self._gate.push(frame, far)]
         for moment in found:
             if moment.moment is GateMoment.CONFIRM:
                 self._rearm_at_s = moment.at_s + _REARM_S

@@ -14,7 +14,7 @@ import webrtcvad
 
 from duplex.audio import FRAME_MS
 from duplex.echo import EchoBar, LearntBar, ResidualBar
-from duplex.evidence import NO_VOICE, SILENT_DBFS, VAD_RATE_HZ, Evidence, FrameClassifier, SpeechDetector
+from duplex.evidence import NO_SOUND, NO_VOICE, SILENT_DBFS, VAD_RATE_HZ, Evidence, FrameClassifier, SpeechDetector
 from duplex.pitch import PitchFinder
 
 __all__ = [
@@ -117,17 +117,17 @@ class FloorGatedDetector:
         self._floor_dbfs: float | None = None
         self._frames = 0
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
+    def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
         """Evidence of the inner classifier; none when the frame is as quiet as the room or the answer's echo."""
         # The inner classifier hears every frame, loud or not: its own noise model must not have holes.
         voiced = self._inner.is_speech(frame)
         self._frames += 1
-        self._echo.hear_far(far_dbfs)
+        self._echo.hear_far(SILENT_DBFS if far == NO_SOUND else level_dbfs(far), far)
         if voiced or self._echo.sounds or self._frames >= self._UNVOICED_FRAMES_A_LOOK:
             level = level_dbfs(frame)
             above_db = level - self._floor(level) - self._handicap_db
             if self._echo.sounds:
-                self._echo.hear_near(level)
+                self._echo.hear_near(level, frame)
             if voiced and above_db > 0 and level > max(self._QUIETEST_DBFS, self._echo.bar_dbfs()):
                 return Evidence(above_db, self._pitch.is_pitched(frame))
         self._pitch.pass_over(frame)

@@ -1,4 +1,4 @@
-"""How loud the answer's own echo may be, from levels alone: what we sent, and what the microphone hears meanwhile.
+"""How loud the answer's own echo may be: what we sent, and what the microphone hears meanwhile.
 
 An echo is speech, so no speech detector rejects it; but we know what was sent and when. A frame of the microphone
 counts only when it is louder than the answer was within the last half second, less what the room takes from it.
@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from duplex.evidence import SILENT_DBFS
+from duplex.echo_finder import EchoFinder
+from duplex.evidence import NO_SOUND, SILENT_DBFS
 
 __all__ = ["EchoBar", "LearntBar", "ResidualBar"]
 
@@ -28,12 +29,12 @@ class EchoBar(Protocol):
         """May the answer be heard in this frame?"""
         ...
 
-    def hear_far(self, far_dbfs: float) -> None:
+    def hear_far(self, far_dbfs: float, far: bytes) -> None:
         """The answer sounds like this in the next frame."""
         ...
 
-    def hear_near(self, near_dbfs: float) -> None:
-        """And this is the microphone's level in it."""
+    def hear_near(self, near_dbfs: float, near: bytes) -> None:
+        """And this is what the microphone hears in it."""
         ...
 
     def bar_dbfs(self) -> float:
@@ -55,11 +56,12 @@ class ResidualBar:
         """See `EchoBar`."""
         return max(self._far, default=SILENT_DBFS) > _AUDIBLE_DBFS
 
-    def hear_far(self, far_dbfs: float) -> None:
+    def hear_far(self, far_dbfs: float, far: bytes) -> None:
         """See `EchoBar`."""
+        del far
         self._far.append(far_dbfs)
 
-    def hear_near(self, near_dbfs: float) -> None:
+    def hear_near(self, near_dbfs: float, near: bytes) -> None:
         """Nothing can be learnt from it."""
 
     def bar_dbfs(self) -> float:
@@ -99,8 +101,12 @@ class LearntBar:
     _FORGET_AFTER = 1500
     """30 s of an answer in which it was not: somebody who talks a lot over an answer hides its echo."""
     _UNKNOWN = 100
-    """In the first 2 s of the first answer it is taken to come back as loud as the microphone's quiet frames allow."""
-    _QUIET_SHARE = 0.15
+    """In the first 2 s of the first answer it is taken to come back as loud as it can."""
+    _AUDIBLE_DB = 30.0
+    """So much fainter than the answer no echo harms."""
+    _COMPARABLE = 10
+    """So many of the last 25 frames must be louder for their sound to be compared."""
+    _QUIET_SHARE = 0.25
     """Of the frames: fewer may be quiet because the client ran dry."""
     _SLACK_DB = 6.0
     """A loudspeaker and a room do not give back all sounds alike, and the bar is about the loudest of them."""
@@ -119,13 +125,16 @@ class LearntBar:
         self._frames = 0
         self._alike_in_a_row = 0
         self._unheard_frames = 0
+        self._finder = EchoFinder()
+        self._far_frame = NO_SOUND
+        self._other_frames = 0
 
     @property
     def sounds(self) -> bool:
         """May the answer be heard in this frame?"""
         return self._silent_frames < _LOOK_BACK
 
-    def hear_far(self, far_dbfs: float) -> None:
+    def hear_far(self, far_dbfs: float, far: bytes) -> None:
         """The answer sounds like this in the next frame."""
         if not self.sounds:
             if far_dbfs <= _AUDIBLE_DBFS:
@@ -134,18 +143,23 @@ class LearntBar:
             self._near.clear()
             self._far.clear()
             self._far.extend([self._LOWEST_DBFS] * _LOOK_BACK)
+            self._finder = EchoFinder()
         self._silent_frames = 0 if far_dbfs > _AUDIBLE_DBFS else self._silent_frames + 1
         self._far.append(max(far_dbfs, self._LOWEST_DBFS))
+        self._far_frame = far
 
-    def hear_near(self, near_dbfs: float) -> None:
-        """And this is the microphone's level in it. Only while the answer `sounds`."""
+    def hear_near(self, near_dbfs: float, near: bytes) -> None:
+        """And this is what the microphone hears in it. Only while the answer `sounds`."""
         self._near.append(max(near_dbfs, self._LOWEST_DBFS))
         self._frames += 1
         self._unheard_frames += 1
         if self._frames % self._EVERY == 0 and len(self._near) >= self._SHORTEST_WINDOW:
             self._learn()
-        if self._frames <= self._UNKNOWN and not self._gains:
-            self._gain_db = self._ceiling_db() if self._frames < self._UNKNOWN else -math.inf
+        if self._frames < self._UNKNOWN and not self._gains:
+            self._finder.hear(near, self._far_frame)
+            self._gain_db = self._guessed_db()
+        elif self._frames == self._UNKNOWN and not self._gains:
+            self._gain_db = -math.inf
         elif self._unheard_frames == self._FORGET_AFTER:
             self._gains.clear()
             self._gain_db = -math.inf
@@ -192,6 +206,16 @@ class LearntBar:
         most = self._gain_db + 2 * self._MARGIN_DB if len(self._gains) >= self._GAINS // 2 else math.inf
         # Once the echo is known, what is clearly over the bar is a voice over the answer.
         return [near - far for near, far in newest if far > self._TELLING_DBFS and near - far <= most]
+
+    def _guessed_db(self) -> float:
+        """While nothing is learnt: what quiet frames allow, and nothing while what is heard is not the answer."""
+        self._other_frames -= 1
+        if self._frames % self._EVERY == 0:
+            loud = max(self._far) - self._AUDIBLE_DB
+            heard = sum(near > loud for near in list(self._near)[-_LOOK_BACK:])
+            if heard >= self._COMPARABLE and self._finder.prominence() < self._finder.ENOUGH:
+                self._other_frames = _LOOK_BACK
+        return -math.inf if self._other_frames > 0 else self._ceiling_db()
 
     def _ceiling_db(self) -> float:
         """How loud an echo can be at most, at any delay: in it no frame is fainter than what was sent; 0 at most."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from duplex.audio import FRAME_MS, SAMPLE_BYTES
 
 __all__ = [
+    "NO_SOUND",
     "NO_VOICE",
     "SILENT_DBFS",
     "VAD_FRAME_BYTES",
@@ -23,6 +24,7 @@ VAD_FRAME_BYTES = VAD_FRAME_SAMPLES * SAMPLE_BYTES
 
 SILENT_DBFS = -100.0
 """What digital silence is called."""
+NO_SOUND = bytes(VAD_FRAME_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,6 @@ class FrameClassifier(Protocol):
 class SpeechDetector(Protocol):
     """Knows the room, and the answer's echo in it."""
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
-        """Weigh the next frame, heard while the client plays something as loud as `far_dbfs`."""
+    def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
+        """Weigh the next frame, heard while the client plays `far`, a frame as long."""
         ...

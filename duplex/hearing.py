@@ -5,10 +5,9 @@ from collections.abc import Iterable
 
 from duplex.audio import SAMPLE_BYTES, Framer, PcmFormat, Recording, whole_samples
 from duplex.conversation_settings import ConversationSettings
-from duplex.detectors import level_dbfs
 from duplex.echo_canceller import ECHO_RATE_HZ, EchoCanceller
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
-from duplex.evidence import SILENT_DBFS, VAD_FRAME_BYTES, VAD_RATE_HZ, SpeechDetector
+from duplex.evidence import NO_SOUND, VAD_FRAME_BYTES, VAD_RATE_HZ, SpeechDetector
 from duplex.far_end import FarEnd
 from duplex.resample import Quality, StreamResampler
 from duplex.vad import GateEvent, VadGate
@@ -70,12 +69,12 @@ class Microphone:
         """
         whole_samples(pcm)
         frames = self._framer.push(self._fast.push(pcm))
-        heard = [(frame, SILENT_DBFS) for frame in frames] if self._ear is None else self._ear.hear(frames, now)
+        heard = [(frame, NO_SOUND) for frame in frames] if self._ear is None else self._ear.hear(frames, now)
         clean = self._clean.push(pcm)
         self.recording.append(b"".join(frame for frame, _ in heard) if self._records_cleaned else clean)
         if len(heard) == 1:
             return self.gate.push(*heard[0])
-        return (event for frame, far_dbfs in heard for event in self.gate.push(frame, far_dbfs))
+        return (event for frame, far in heard for event in self.gate.push(frame, far))
 
     @property
     def _records_cleaned(self) -> bool:
@@ -96,8 +95,8 @@ class Ear:
         self._canceller = canceller
         self.for_engine = for_engine and canceller is not None
 
-    def hear(self, frames: list[bytes], now: float) -> list[tuple[bytes, float]]:
-        """The frames that arrived at `now`, each with the level, in dBFS, of what played meanwhile."""
+    def hear(self, frames: list[bytes], now: float) -> list[tuple[bytes, bytes]]:
+        """The frames that arrived at `now`, each with what played meanwhile."""
         if not frames:
             return []
         near = b"".join(frames)
@@ -105,7 +104,7 @@ class Ear:
         if self._canceller is not None:
             near = self._canceller.clean(near, far)
         pieces = [slice(at, at + VAD_FRAME_BYTES) for at in range(0, len(near), VAD_FRAME_BYTES)]
-        return [(near[piece], level_dbfs(far[piece]) if any(far[piece]) else SILENT_DBFS) for piece in pieces]
+        return [(near[piece], far[piece]) for piece in pieces]
 
 
 def microphone(

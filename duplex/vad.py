@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from duplex.audio import FRAME_MS
 from duplex.barge_in import BargeInJudge, BargeInSettings, Verdict
-from duplex.evidence import SILENT_DBFS, VAD_FRAME_SAMPLES, VAD_RATE_HZ, SpeechDetector
+from duplex.evidence import NO_SOUND, VAD_FRAME_SAMPLES, VAD_RATE_HZ, SpeechDetector
 
 __all__ = ["GateEvent", "GateMoment", "VadGate", "VadSettings"]
 
@@ -106,9 +106,9 @@ class VadGate:
         """See `BargeInJudge.guard`."""
         self._judge.guard(ms, holds=holds)
 
-    def push(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> list[GateEvent]:
-        """Judge one frame of `VAD_FRAME_BYTES`, heard while the client plays something as loud as `far_dbfs`."""
-        evidence = self._detector.judge(frame, far_dbfs)
+    def push(self, frame: bytes, far: bytes = NO_SOUND) -> list[GateEvent]:
+        """Judge one frame of `VAD_FRAME_BYTES`, heard while the client plays `far`, a frame as long."""
+        evidence = self._detector.judge(frame, far)
         voiced = evidence.above_room_db > self._settings.attack_db
         self._votes.append(voiced)
         self._frames += 1

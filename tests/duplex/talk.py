@@ -11,7 +11,7 @@ from duplex.conversation import Conversation
 from duplex.conversation_settings import ConversationSettings
 from duplex.effects import Effect, Prefill, Say, Speak
 from duplex.engine.base import EngineEvent, Mode
-from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence, SpeechDetector
+from duplex.evidence import NO_SOUND, NO_VOICE, Evidence, SpeechDetector
 from duplex.messages import AppendAudio, Request, ServerMessage
 from duplex.turns import TurnState
 from duplex.vad import VadSettings
@@ -41,7 +41,7 @@ VOICE = Evidence(30.0, pitched=True)
 class LoudIsSpeech:
     """Votes for every frame that is more than a resampler's dither."""
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
+    def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
         loud = np.abs(np.frombuffer(frame, "<i2").astype(int)).max() > 50
         return VOICE if loud else NO_VOICE
 

@@ -10,10 +10,11 @@ import pytest
 from bench.rooms import as_pcm, echo_of, level_db, reduction_db
 from bench.speech import RATE_HZ, levelled, synthetic_speech
 from duplex.conversation import Conversation
+from duplex.detectors import level_dbfs
 from duplex.echo_canceller import EchoCanceller, canceller_maker
 from duplex.effects import Speak
 from duplex.engine.base import EngineAudio, EngineText
-from duplex.evidence import SILENT_DBFS, Evidence
+from duplex.evidence import NO_SOUND, SILENT_DBFS, Evidence
 from duplex.far_end import FarEnd
 from duplex.hearing import Ear, Microphone
 from duplex.messages import AppendAudio
@@ -60,12 +61,12 @@ def test_without_a_canceller_the_model_hears_the_microphone_whatever_it_is_set_t
     assert microphone.recording.read(0, 1 << 30) == ramp(FRAME)
 
 
-def test_the_detector_is_told_how_loud_the_answer_is_in_each_frame() -> None:
+def test_the_detector_is_told_what_of_the_answer_plays_in_each_frame() -> None:
     levels: list[float] = []
 
     class Noting:
-        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
-            levels.append(far_dbfs)
+        def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
+            levels.append(level_dbfs(far))
             return Evidence(0.0)
 
     far_end = FarEnd(16_000)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from duplex.audio import INPUT_RATES_HZ, Recording
 from duplex.detectors import default_detector
-from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
+from duplex.evidence import NO_SOUND, NO_VOICE, Evidence
 from duplex.hearing import Chunker, Microphone
 from duplex.vad import GateMoment, VadGate, VadSettings
 from tests.speech import silence, speech
@@ -38,7 +38,7 @@ def test_the_fast_path_does_not_wait_for_the_clean_one() -> None:
     frames: list[bytes] = []
 
     class Counting:
-        def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
+        def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
             frames.append(frame)
             return NO_VOICE
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplex.barge_in import BargeIn, evidence_for
-from duplex.evidence import NO_VOICE, SILENT_DBFS, VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, Evidence
+from duplex.evidence import NO_SOUND, NO_VOICE, VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, Evidence
 from duplex.vad import GateEvent, GateMoment, VadGate, VadSettings
 
 FRAME = bytes(VAD_FRAME_BYTES)
@@ -24,7 +24,7 @@ class Script:
     def __init__(self, marks: Iterable[str]) -> None:
         self._marks = iter(marks)
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
+    def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
         assert len(frame) == VAD_FRAME_BYTES
         return MARKS[next(self._marks)]
 

@@ -12,7 +12,7 @@ from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
 from pydantic import TypeAdapter
 
 from duplex.engine.base import Mode
-from duplex.evidence import NO_VOICE, SILENT_DBFS, Evidence
+from duplex.evidence import NO_SOUND, NO_VOICE, Evidence
 from realtime.dialects.openai_beta import Names
 from tests.duplex.talk import LOUD, QUIET, VOICE, simplex
 from tests.duplex.test_promises import TWO_STEPS
@@ -70,7 +70,7 @@ FRAMES = tuple(map(json.dumps, GOOD))
 class AnythingIsSpeech:
     """Votes for every frame that is not digital silence: cheaper than `LoudIsSpeech` where there is no resampler."""
 
-    def judge(self, frame: bytes, far_dbfs: float = SILENT_DBFS) -> Evidence:
+    def judge(self, frame: bytes, far: bytes = NO_SOUND) -> Evidence:
         return VOICE if frame.strip(b"\0") else NO_VOICE
 
 
