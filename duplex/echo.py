@@ -196,8 +196,7 @@ class LearntBar:
         self._unheard_frames = 0
         self._gains.extend(gains)
         if self._gains:
-            usual_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
-            self._gain_db = min(usual_db, self._ceiling_db())
+            self._gain_db = sorted(self._gains)[int(self._SHARE * (len(self._gains) - 1))]
 
     def _newest_gains(self) -> list[float]:
         """Of the frames since the last look, or of all when none was learnt, in which the answer was loud enough."""
