@@ -23,7 +23,9 @@ from bench.spoken import address, begin, headers, silence, understood
 from duplex.engine.base import Mode
 from duplex.engine.ports import LOOPBACK
 
-__all__ = ["WsHandOffs", "hand_offs", "rows"]
+__all__ = ["WS_DIALECTS", "WsHandOffs", "hand_offs", "rows"]
+
+WS_DIALECTS = ("binary", "openai", "openai-beta", "live", "minicpmo")
 
 _SCRIPT = Script(wavs=1, wav_ms=300)
 """Longer than the 160 ms at the head of an answer that the vocoder repeats and ours cuts off; what is left is below the

@@ -17,7 +17,7 @@ from bench.encoding import DIALECTS, encoding_us
 from bench.figures import Goal, Row, percentile
 from bench.frames import frames
 from bench.frames import rows as frame_rows
-from bench.hand_off import hand_offs
+from bench.hand_off import WS_DIALECTS, hand_offs
 from bench.hand_off import rows as hand_off_rows
 from bench.http_hand_off import http_hand_offs
 from bench.http_hand_off import rows as http_hand_off_rows
@@ -65,7 +65,7 @@ Part = Callable[[Plan, Tell], Coroutine[object, object, Found]]
 async def _hand_off(plan: Plan, tell: Tell) -> Found:
     async with running_rig() as rig:
         handed = []
-        for dialect in DIALECTS:
+        for dialect in WS_DIALECTS:
             tell(f"hand-off, {dialect}")
             handed.append(await hand_offs(rig, dialect, plan.ws_turns))
         return Found(list(hand_off_rows(handed, await rig.log())))

@@ -1,7 +1,6 @@
 """The hand-off in every interface, once and small, with everything it starts."""
 
-from bench.encoding import DIALECTS
-from bench.hand_off import hand_offs
+from bench.hand_off import WS_DIALECTS, hand_offs
 from bench.http_hand_off import WAVS_A_TURN, http_hand_offs, rows
 from bench.http_pictures import http_pictures
 from bench.http_turns import http_breaks, http_listens
@@ -31,7 +30,7 @@ async def test_everything_is_measured() -> None:
 
 async def test_sound_is_heard_in_every_dialect() -> None:
     async with running_rig() as rig:
-        handed = [await hand_offs(rig, dialect, 1) for dialect in DIALECTS]
+        handed = [await hand_offs(rig, dialect, 1) for dialect in WS_DIALECTS]
         log = await rig.log()
     for one in handed:
         for turns in (one.turns.ours, one.turns.floor, one.turns.old):
