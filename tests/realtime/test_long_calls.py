@@ -58,8 +58,8 @@ class SampleIsSpeech:
     def __init__(self, *, behind_canceller: bool = False) -> None:
         del behind_canceller
 
-    def judge(self, frame: bytes, far_dbfs: float = 0.0) -> Evidence:
-        del far_dbfs
+    def judge(self, frame: bytes, far: bytes = b"") -> Evidence:
+        del far
         return VOICE if int.from_bytes(frame[160:162], "little", signed=True) > 50 else NO_VOICE
 
 
