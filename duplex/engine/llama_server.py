@@ -322,9 +322,10 @@ class LlamaServerEngine:
         return _Decoded(fragments, self._clock.now() - started_at)
 
     async def _run_pump(self, pump: TurnPump, mode: Mode) -> None:
-        await pump.run()
-        if mode is Mode.SIMPLEX and not pump.is_flagged:
-            self._needs_reset = True
+        try:
+            await pump.run()
+        finally:
+            self._needs_reset |= mode is Mode.SIMPLEX and not pump.is_flagged
 
     async def _drain(self) -> bool:
         """End the response that runs without a sound; the caller holds the turn lock. False when none does: a break
@@ -386,8 +387,7 @@ class LlamaServerEngine:
             raise
 
     def _own(self, work: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
-        """Run `work` beside the calls. The adapter keeps the task, waits for it in `begin` and `finish`, and tells
-        everybody when it fails."""
+        """Run `work` beside the calls; `begin` and `finish` wait for it, and everybody is told when it fails."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(self._notice)
         return task
