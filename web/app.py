@@ -73,7 +73,7 @@ _KEEP_ALIVE_S = 75
 
 _COLLECT_AFTER = 10_000
 """Objects more than before until the youngest are looked through. Python's 700 come and go within a few hundred frames,
-which leave no cycles behind; with a hundred calls, to look so often took a tenth of the CPU."""
+which leave no cycles behind; with a hundred calls, to look so often took 3 and 19 % of the CPU in two pairs of runs."""
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
