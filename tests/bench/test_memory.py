@@ -14,11 +14,17 @@ from bench.queue import rows as queue_rows
         ([90.0 + number / 60 for number in range(60)], 2.0),
         # What is made in the first rounds is no growth.
         ([80.0] * 12 + [90.0] * 48, 0.0),
-        ([90.0], 0.0),
+        # Nor is what the allocator keeps for a while.
+        ([90.0 + (number % 2) * (number > 40) for number in range(60)], 0.0),
     ],
 )
 def test_growth_is_counted_for_an_hour_and_after_the_first_fifth(during_mb: list[float], slope: float) -> None:
     assert slope_mb_per_hour(during_mb, 0.5) == pytest.approx(slope, abs=1e-6)
+
+
+def test_a_call_of_a_few_minutes_has_no_growth_to_show() -> None:
+    assert slope_mb_per_hour([90.0] * 15, 0.1) is None
+    assert [row.what for row in rows(LongCall(88.0, [90.0] * 15, 88.0))] == ["memory: left by that call"]
 
 
 @pytest.mark.parametrize(
