@@ -22,6 +22,7 @@ from bench.server import child_environment
 from bench.torture.client import switch
 from bench.torture.plan import FAULT_NAMES
 from duplex.engine.ports import LOOPBACK, free_port
+from http_compat.decoders import DecodeLimits
 
 __all__ = ["Census", "House", "leaks", "open_house"]
 
@@ -33,6 +34,9 @@ _FILES_OF_AN_ENGINE = 20
 """What an engine that was used just now may have left in its spool, until the next conversation begins."""
 _STEADY_FDS = 2
 """Connections of a moment: to an engine that was just used, and a scrape of ours."""
+_DECODERS = DecodeLimits().processes
+_FDS_OF_A_DECODER = 3
+"""Two pipes, and what tells that it has ended."""
 _COMPLAINTS = ("Traceback", "never retrieved", "was never awaited", "Task was destroyed", "Unclosed", "Exception in")
 _WORDS = "I heard"
 """What the parrot says, which no log may hold."""
@@ -156,11 +160,13 @@ def leaks(before: Census, now: Census) -> list[str]:
         for name in sorted(before.tasks | now.tasks)
         if now.tasks.get(name, 0) > before.tasks.get(name, 0)
     ]
-    if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS:
+    decoders = len(now.children) - len(before.children)
+    if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS + _FDS_OF_A_DECODER * max(decoders, 0):
         found.append(f"file descriptors: {now.fds} instead of {before.fds}")
     if now.files > before.files + _FILES_OF_AN_ENGINE * len(before.children):
         found.append(f"{now.files} files in the spools instead of {before.files}")
-    if len(now.children) != len(before.children):
+    # They are started when they are first needed, and stay.
+    if not 0 <= decoders <= _DECODERS:
         found.append(f"{len(now.children)} children instead of {len(before.children)}")
     return found
 

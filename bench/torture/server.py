@@ -27,6 +27,8 @@ from web.cli import add_serve_flags, run_server, serve_settings
 
 __all__ = ["main"]
 
+_ENGINE = "duplex.engine.parrot"
+"""A word of the command of each; other children decode uploads."""
 _RESTART_DELAY_S = 1.0
 _LEAST_QUIET_S = 0.6
 """Of real time without a new file, after which the audio counts as over."""
@@ -75,7 +77,7 @@ async def _count_on_request() -> None:
 def _census(process: psutil.Process) -> dict[str, object]:
     """What must not grow. A task is known by what it runs, not by its number."""
     children = process.children(recursive=True)
-    spools = [Path(child.cwd()) for child in children]
+    spools = [Path(child.cwd()) for child in children if _ENGINE in child.cmdline()]
     tasks = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
     return {
         "tasks": dict(tasks),
