@@ -60,6 +60,9 @@ def ga_session(update: Mapping[str, Any]) -> dict[str, Any]:
         here = session
         for part in path[:-1]:
             here = here.setdefault(part, {})
+            if not isinstance(here, dict):
+                # It will be refused by its own name.
+                return session
         here[path[-1]] = _ga_format(value) if key.endswith("_audio_format") else value
     return session
 

@@ -115,6 +115,7 @@ def test_what_is_no_flat_session(update: dict[str, Any]) -> None:
         ({"modalities": ["smell"]}, "invalid_value", "session.modalities[0]"),
         ({"voice": 5}, "invalid_type", "session.voice"),
         ({"instructions": 5}, "invalid_type", "session.instructions"),
+        ({"audio": "loud", "voice": "ash"}, "invalid_type", "session.audio"),
     ],
 )
 def test_errors_name_the_older_field(update: dict[str, Any], code: str, param: str) -> None:
