@@ -134,16 +134,13 @@ async def open_engines(
         cleanup.callback(watcher.close)
         hosts = []
         for spec in specs:
-            # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is
-            # then dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
-            pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
-            client = await cleanup.enter_async_context(httpx.AsyncClient(trust_env=False, limits=pooled))
+            client = await cleanup.enter_async_context(_client())
             # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
             restart = RestartLimits(max_per_hour=None if spec.url else restarts_per_hour)
             hosts.append(
                 EngineHost(
                     spec,
-                    make_engine=_engine_maker(spec, client, watcher, clock, limits or EngineLimits()),
+                    make_engine=_engine_maker(spec, watcher, clock, limits or EngineLimits()),
                     client=client,
                     clock=clock,
                     limits=HostLimits(restart=restart),
@@ -167,22 +164,31 @@ def lender(pool: EnginePool) -> Lend:
     return lend
 
 
-def _engine_maker(
-    spec: EngineSpec, client: httpx.AsyncClient, watcher: SpoolWatcher, clock: Clock, limits: EngineLimits
-) -> EngineFactory:
-    def make_engine(base_url: str, dirs: EngineDirs) -> LlamaServerEngine:
+def _client() -> httpx.AsyncClient:
+    # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is
+    # then dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
+    pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
+    return httpx.AsyncClient(trust_env=False, limits=pooled)
+
+
+def _engine_maker(spec: EngineSpec, watcher: SpoolWatcher, clock: Clock, limits: EngineLimits) -> EngineFactory:
+    @contextlib.asynccontextmanager
+    async def make_engine(base_url: str, dirs: EngineDirs) -> AsyncIterator[LlamaServerEngine]:
         parrot = OmniInit(
             model_dir=dirs.placeholder.parent, tts_bin_dir=dirs.placeholder.parent / "tts", token2wav_device="cpu"
         )
-        return LlamaServerEngine(
-            base_url=base_url,
-            output_dir=dirs.output_dir,
-            input_dir=dirs.input_dir,
-            init=replace(spec.init or parrot, is_child=spec.url is None, ctx_size=spec.ctx_size),
-            client=client,
-            watcher=watcher,
-            clock=clock,
-            limits=limits,
-        )
+        # A request that is broken off while it is being broken off stays in its client, with its socket: none outlives
+        # the process that it was meant for.
+        async with _client() as client:
+            yield LlamaServerEngine(
+                base_url=base_url,
+                output_dir=dirs.output_dir,
+                input_dir=dirs.input_dir,
+                init=replace(spec.init or parrot, is_child=spec.url is None, ctx_size=spec.ctx_size),
+                client=client,
+                watcher=watcher,
+                clock=clock,
+                limits=limits,
+            )
 
     return make_engine

@@ -5,6 +5,7 @@ import contextlib
 import enum
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,8 +35,8 @@ class HostedEngine(Engine, Protocol):
         ...
 
 
-EngineFactory = Callable[[str, EngineDirs], HostedEngine]
-"""Makes the adapter for a process that answers at a base URL and shares these directories."""
+EngineFactory = Callable[[str, EngineDirs], AbstractAsyncContextManager[HostedEngine]]
+"""Makes the adapter for a process that answers at a base URL and shares these directories, for as long as it lives."""
 
 
 class EngineState(enum.StrEnum):
@@ -229,15 +230,16 @@ class EngineHost:
         self._fault = None
         self._had_conversation = False
         try:
-            if self._spec.url is not None:
-                return await self._adopted_life(self._spec.url, dirs)
-            return await self._child_life(dirs)
+            async with contextlib.AsyncExitStack() as life:
+                if self._spec.url is not None:
+                    return await self._adopted_life(self._spec.url, dirs, life)
+                return await self._child_life(dirs, life)
         except EngineError as error:
             return str(error)
         finally:
             self._engine = None
 
-    async def _child_life(self, dirs: EngineDirs) -> str:
+    async def _child_life(self, dirs: EngineDirs, life: contextlib.AsyncExitStack) -> str:
         port = self._spec.port or free_port()
         command = engine_command(self._spec, port=port, placeholder=dirs.placeholder)
         if self._state is EngineState.STARTING:
@@ -253,7 +255,7 @@ class EngineHost:
             started_s = self._clock.now()
             await process.wait_ready()
             try:
-                await self._introduce(process.base_url, dirs, started_s)
+                await self._introduce(process.base_url, dirs, started_s, life)
             except EngineError as error:
                 await wait_at_most(self._limits.settle_s, self._attention)
                 ended = f" It {process.describe_exit()}." if process.exited else ""
@@ -266,7 +268,7 @@ class EngineHost:
             output = "" if self._had_conversation else await process.quote_output()
             return f"The engine {process.describe_exit()}.{output}"
 
-    async def _adopted_life(self, url: str, dirs: EngineDirs) -> str:
+    async def _adopted_life(self, url: str, dirs: EngineDirs, life: contextlib.AsyncExitStack) -> str:
         started_s = self._clock.now()
         await wait_healthy(
             self._client,
@@ -276,7 +278,7 @@ class EngineHost:
             on_progress=self._report_progress,
             gone=self._attention,
         )
-        await self._introduce(url, dirs, started_s)
+        await self._introduce(url, dirs, started_s, life)
         misses = 0
         while misses < self._limits.adopted_misses:
             await wait_at_most(self._limits.adopted_check_s, self._attention)
@@ -291,10 +293,12 @@ class EngineHost:
                 misses += 1
         return f"The engine at {url} does not answer any more."
 
-    async def _introduce(self, base_url: str, dirs: EngineDirs, started_s: float) -> None:
+    async def _introduce(
+        self, base_url: str, dirs: EngineDirs, started_s: float, life: contextlib.AsyncExitStack
+    ) -> None:
         """Initialise it for the default mode now, so that the first conversation starts fast."""
         self._report_progress("initialising")
-        engine = self._make_engine(base_url, dirs)
+        engine = await life.enter_async_context(self._make_engine(base_url, dirs))
         self._warm = EngineSession(mode=self._spec.mode)
         await engine.begin(self._warm)
         await engine.finish()

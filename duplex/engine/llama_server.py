@@ -216,7 +216,9 @@ class LlamaServerEngine:
         finally:
             tasks = [task for task in (self._decode_task, self._pump_task) if task is not None]
             for task in tasks:
-                task.cancel()
+                # A second time would break off how the first one hangs up, and leave the connection open.
+                if not task.cancelling():
+                    task.cancel()
             if tasks:
                 await asyncio.wait(tasks)
             self._decode_task = self._pump_task = None

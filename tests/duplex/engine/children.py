@@ -1,6 +1,7 @@
 """Stand-ins for the supervision tests: tiny child programs, a clock moved by hand, an obedient engine."""
 
 import asyncio
+import contextlib
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -133,12 +134,15 @@ class Workshop:
     def __init__(self, prepare: Callable[[ObedientEngine, int], None] | None = None) -> None:
         self.engines: list[ObedientEngine] = []
         self.dirs: list[EngineDirs] = []
+        self.ended: list[ObedientEngine] = []
         self._prepare = prepare
 
-    def __call__(self, base_url: str, dirs: EngineDirs) -> ObedientEngine:
+    @contextlib.asynccontextmanager
+    async def __call__(self, base_url: str, dirs: EngineDirs) -> AsyncIterator[ObedientEngine]:
         self.dirs.append(dirs)
         engine = ObedientEngine(base_url)
         if self._prepare is not None:
             self._prepare(engine, len(self.engines))
         self.engines.append(engine)
-        return engine
+        yield engine
+        self.ended.append(engine)

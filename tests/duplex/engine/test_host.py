@@ -198,6 +198,7 @@ async def test_an_engine_error_in_a_lease_means_a_new_process_after_it(
         await slot.host.wait_until(*UP)
         first, second = slot.workshop.engines
         assert first.base_url != second.base_url
+        assert slot.workshop.ended == [first], "with the connections to its process"
         assert slot.state() is EngineState.READY
 
 
