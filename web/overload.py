@@ -12,13 +12,15 @@ from collections import deque
 
 from duplex.errors import Overloaded
 
-__all__ = ["LOOK_EVERY_S", "Overload"]
+__all__ = ["BEGINS_S", "ENDS_S", "LOOK_EVERY_S", "Overload"]
 
 LOOK_EVERY_S = 0.1
 _LOOKS = 50
 _SHARE = 0.9
-_BEGINS_S = 0.1
-_ENDS_S = 0.05
+BEGINS_S = 0.1
+"""Lag beyond which new calls are refused."""
+ENDS_S = 0.05
+"""Lag down to which they still are."""
 
 
 class Overload:
@@ -38,7 +40,7 @@ class Overload:
     def saw(self, lag_s: float) -> None:
         """The loop was so late, in seconds; once each `LOOK_EVERY_S`, or less often when it is."""
         self._lags_s.append(max(0.0, lag_s))
-        self.is_on = self.lag_s > (_ENDS_S if self.is_on else _BEGINS_S)
+        self.is_on = self.lag_s > (ENDS_S if self.is_on else BEGINS_S)
 
     def refusal(self) -> Overloaded | None:
         """Why a new call is refused now; None when it is not."""

@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         hurried_clock(arguments.speed),
         mock.patch("web.engines.EngineLimits", partial(EngineLimits, quiet_s=quiet_s)),
         mock.patch("web.cli._loop_factory", choose_loop),
-        mock.patch("web.overload._BEGINS_S", overload._BEGINS_S * arguments.speed),
-        mock.patch("web.overload._ENDS_S", overload._ENDS_S * arguments.speed),
+        mock.patch("web.overload.BEGINS_S", overload.BEGINS_S * arguments.speed),
+        mock.patch("web.overload.ENDS_S", overload.ENDS_S * arguments.speed),
         mock.patch.object(RestartPolicy, "record_failure", return_value=_RESTART_DELAY_S),
     ):
         return run_server(settings)
