@@ -35,7 +35,7 @@ class VocoderLedger:
 
     @property
     def buffered_tokens(self) -> int:
-        """Tokens in the vocoder's buffer, silent prefix included."""
+        """Tokens in the vocoder's buffer, silent prefix included. Below 0: so many were used that none counts yet."""
         return self._buffered
 
     @property
@@ -54,7 +54,7 @@ class VocoderLedger:
 
         The silent prefix alone is not stale: every answer begins with it.
         """
-        return self._held + (0 if self._is_prefix_only else self._buffered * TOKEN_SAMPLES)
+        return self._held + (0 if self._is_prefix_only else max(0, self._buffered) * TOKEN_SAMPLES)
 
     def receive_tokens(self, tokens: int) -> None:
         """A group of `tokens` has been handed to the vocoder."""
@@ -62,9 +62,16 @@ class VocoderLedger:
         self._since_mark += tokens
         self._is_prefix_only = self._is_prefix_only and tokens == 0
 
-    def receive_wav(self) -> None:
-        """The vocoder has rendered one window. What was looked ahead stays in the buffer."""
-        self._buffered = max(self._buffered - STEP_TOKENS, LOOKAHEAD_TOKENS)
+    def receive_wav(self, *, is_piecemeal: bool = False) -> None:
+        """The vocoder has rendered one window. What was looked ahead stays in the buffer.
+
+        `is_piecemeal`: TTS hands a group over in pieces while it makes the rest, so a window can be there before the
+        file that counts its group, and its tokens stay owed until then. Otherwise a window of too few tokens is the
+        last of a turn, after which the buffer is as new.
+        """
+        self._buffered -= STEP_TOKENS
+        if not is_piecemeal:
+            self._buffered = max(self._buffered, LOOKAHEAD_TOKENS)
         self._held = HELD_SAMPLES
 
     def mark(self) -> None:

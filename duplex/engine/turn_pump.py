@@ -278,7 +278,7 @@ class TurnPump:
         self._has_sound = True
         now = self._clock.now()
         self._pace.receive_wav(now)
-        self._ledger.receive_wav()
+        self._ledger.receive_wav(is_piecemeal=self._mode is Mode.SIMPLEX)
         self._spent_wavs.append(wav.name)
         self._receive_sign(is_audio=True)
         pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)

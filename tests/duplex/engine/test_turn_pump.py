@@ -167,6 +167,24 @@ async def test_an_answer_that_was_not_heard_yet_is_waited_for(
             parts.pump._is_over()
 
 
+async def test_a_window_before_the_file_that_counts_its_group_leaves_nothing_due(tmp_path: Path) -> None:
+    """TTS hands over 25 of a group's 50 tokens while it makes the others, and a quick vocoder overtakes the file."""
+    files = SpoolFiles(tmp_path, is_round=True)
+    parts = Parts(files, Mode.SIMPLEX)
+    parts.pump.start_decode()
+    parts.pump.receive_fragment("Yes.")
+    parts.pump.end_decode(listens=False)
+    put_wav(files.wav_dir, 0)
+    assert not parts.pump._is_over()
+    (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(50 * 4))
+    parts.clock.at_s += 5.0
+    assert not parts.pump._is_over(), "the second window is due"
+    put_wav(files.wav_dir, 1)
+    assert not parts.pump._is_over()
+    parts.clock.at_s += 20.0
+    assert parts.pump._is_over(), "no flag comes, and nothing more is due"
+
+
 @pytest.mark.parametrize("is_kept", [True, False])
 async def test_a_duplex_turn_without_sound_ends_when_its_tokens_wait_for_more(tmp_path: Path, *, is_kept: bool) -> None:
     files = SpoolFiles(tmp_path, is_round=False)
