@@ -112,9 +112,10 @@ class Heard:
         return [event for event in self.events if isinstance(event, EngineIdle)]
 
     async def until(self, ready: Callable[["Heard"], bool]) -> None:
-        """Wait until `ready` says so of what was heard."""
+        """Wait until `ready` says so of what was heard, which it must before the engine ends or fails."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
-            await self._changed.wait_for(lambda: ready(self))
+            await self._changed.wait_for(lambda: ready(self) or self.is_over)
+        assert ready(self), f"nothing more is heard: {self.failure!r}"
 
     async def until_idle(self, count: int = 1) -> None:
         """Wait for the `count`-th end of a response."""
