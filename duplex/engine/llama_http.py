@@ -24,11 +24,14 @@ class LlamaHttp:
         self._one_at_a_time = asyncio.Lock()
 
     async def post(self, call: str, body: JsonObject, *, limit_s: float) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises EngineStalled after `limit_s`, EngineExited when the line breaks."""
+        """Status and body of the answer. Raises EngineStalled after `limit_s`, or after 5 s without a connection, and
+        EngineExited when the line breaks."""
         timeout = httpx.Timeout(limit_s, connect=_CONNECT_S)
         async with self._one_at_a_time:
             try:
                 response = await self._client.post(self._url(call), json=body, timeout=timeout)
+            except httpx.ConnectTimeout:
+                raise _unconnected(call) from None
             except httpx.TimeoutException:
                 raise EngineStalled(f"the engine did not answer {call} within {limit_s:g} s") from None
             except httpx.TransportError as error:
@@ -44,7 +47,7 @@ class LlamaHttp:
         """The events of one decode, read to the end of the answer. There is no time limit: the caller watches.
 
         `on_bytes` is called for every piece that arrives. The last event is not passed on; an answer without it is
-        EngineRefused.
+        EngineRefused. Raises EngineStalled after 5 s without a connection, EngineExited when the line breaks.
         """
         timeout = httpx.Timeout(_CONNECT_S, read=None)
         decoder = SseDecoder()
@@ -66,6 +69,8 @@ class LlamaHttp:
                                 raise EngineRefused("the engine's answer goes on after its end")
                             else:
                                 yield event
+            except httpx.ConnectTimeout:
+                raise _unconnected("decode") from None
             except httpx.TransportError as error:
                 raise _exited("decode", error) from error
         decoder.close()
@@ -74,6 +79,10 @@ class LlamaHttp:
 
     def _url(self, call: str) -> str:
         return f"{self._base_url}/v1/stream/{call}"
+
+
+def _unconnected(call: str) -> EngineStalled:
+    return EngineStalled(f"the engine took no connection for {call} within {_CONNECT_S:g} s")
 
 
 def _exited(call: str, error: httpx.TransportError) -> EngineExited:

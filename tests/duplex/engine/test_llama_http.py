@@ -1,0 +1,35 @@
+import httpx
+import pytest
+
+from duplex.engine.llama_http import LlamaHttp
+from duplex.errors import EngineError, EngineExited, EngineStalled
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "words"),
+    [
+        (httpx.ConnectTimeout, EngineStalled, "took no connection for prefill within 5 s"),
+        (httpx.ReadTimeout, EngineStalled, "did not answer prefill within 60 s"),
+        (httpx.ConnectError, EngineExited, "broke during prefill: ConnectError"),
+    ],
+)
+async def test_a_call_that_fails_says_at_what(
+    fault: type[httpx.TransportError], raised: type[EngineError], words: str
+) -> None:
+    async with _failing(fault) as client:
+        with pytest.raises(raised, match=words):
+            await LlamaHttp("http://127.0.0.1:1", client).post("prefill", {}, limit_s=60.0)
+
+
+async def test_a_decode_without_a_connection_says_so() -> None:
+    async with _failing(httpx.ConnectTimeout) as client:
+        events = LlamaHttp("http://127.0.0.1:1", client).decode({}, on_bytes=lambda: None)
+        with pytest.raises(EngineStalled, match="took no connection for decode within 5 s"):
+            await anext(events)
+
+
+def _failing(fault: type[httpx.TransportError]) -> httpx.AsyncClient:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise fault("", request=request)
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(fail))
