@@ -26,8 +26,12 @@ __all__ = ["main"]
 _PROJECT = Path(__file__).parent.parent
 _DOCUMENT = _PROJECT / "docs" / "clients.md"
 _CLIENT_RATE_HZ = 24_000
-_SENTENCES = ((1.6, 120.0), (1.9, 150.0))
-"""Length in seconds and pitch in Hz: the first is answered, the second speaks over that answer, as loud as that."""
+_SENTENCES = ((1.6, 120.0, 0.3), (1.9, 150.0, 1.0))
+"""Length in seconds, pitch in Hz and loudness: the first is answered, the second speaks over that answer.
+
+It is the louder one. The parrot answers as loud as it was spoken to, and a microphone that is only as loud as that may
+be taken for the answer's echo, which is no question of protocols.
+"""
 _PARROT = ("--engine", "parrot", "--parrot-fault", "answer_s=25")
 """Its answers are longer than any client takes to interrupt them."""
 _CLIENT_TIMEOUT_S = 60.0
@@ -76,10 +80,10 @@ async def _talk(clients: Sequence[Client]) -> list[Outcome]:
 def _sentences(folder: Path) -> list[str]:
     """Files of 24 kHz PCM, made here: nothing need be installed to speak."""
     paths = []
-    for seed, (seconds, pitch_hz) in enumerate(_SENTENCES):
+    for seed, (seconds, pitch_hz, loudness) in enumerate(_SENTENCES):
         said = Utterance(str(seed), synthetic_speech(seconds, pitch_hz=pitch_hz, seed=seed))
         path = folder / f"{seed}.pcm"
-        path.write_bytes(as_pcm(np.asarray(soxr.resample(said.samples, RATE_HZ, _CLIENT_RATE_HZ))))
+        path.write_bytes(as_pcm(loudness * np.asarray(soxr.resample(said.samples, RATE_HZ, _CLIENT_RATE_HZ))))
         paths.append(str(path))
     return paths
 
