@@ -16,7 +16,7 @@ from duplex.audio import SAMPLE_BYTES
 from duplex.clock import samples_to_s
 from duplex.engine.base import ENGINE_INPUT_RATE_HZ
 
-__all__ = ["FULL", "ROOMY", "ContextUse", "needs_new_context"]
+__all__ = ["FULL", "ROOMY", "ContextUse", "may_be_capped", "needs_new_context"]
 
 ROOMY = 0.75
 """Of 8192 tokens what is left is three minutes of listening, or 50 s of an answer."""
@@ -75,6 +75,11 @@ def needs_new_context(fill: float, *, is_answering: bool, is_silent: bool) -> bo
     if is_answering:
         return False
     return fill >= FULL or (fill >= ROOMY and is_silent)
+
+
+def may_be_capped(fragments: int, n_predict: int) -> bool:
+    """Whether an answer of so many fragments may have ended at the token cap, rather too often than too rarely."""
+    return fragments * _FRAGMENT >= n_predict
 
 
 def _tokens_of(pcm: bytes) -> float:

@@ -15,7 +15,7 @@ import httpx
 
 from duplex.clock import Clock
 from duplex.engine.base import EngineEvent, EngineIdle, EngineSession, Mode
-from duplex.engine.context import ContextUse
+from duplex.engine.context import ContextUse, may_be_capped
 from duplex.engine.input_feed import InputFeed
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
@@ -66,7 +66,7 @@ class LlamaServerEngine:
         self._input_dir = input_dir
         self._watcher = watcher
         self._clock = clock
-        self._limits = limits
+        self._limits, self._n_predict = limits, init.n_predict
         self._http = LlamaHttp(base_url, client)
         self._setup = OmniSetup(self._http, init, output_dir, input_dir, limits)
         self._feed = InputFeed(self._http, input_dir, limits, ContextUse(init.ctx_size))
@@ -83,10 +83,9 @@ class LlamaServerEngine:
         self._decode_task: asyncio.Task[_Decoded] | None = None
         # Held while a decode starts and while a break is under way: neither may begin inside the other.
         self._turn_lock = asyncio.Lock()
-        self._round_idx = -1
+        self._round_idx, self._breaks = -1, 0
         self._heard_at = 0.0
-        self._was_broken = self._needs_reset = False
-        self._breaks = 0
+        self._was_broken = self._needs_reset = self._is_capped = False
 
     async def begin(self, session: EngineSession) -> None:
         """Forget everything and start a conversation.
@@ -321,6 +320,7 @@ class LlamaServerEngine:
                         listens = True
         pump.end_decode(listens=listens, is_answer=is_answer)
         self._feed.end_decode(fragments)
+        self._is_capped = mode is Mode.SIMPLEX and may_be_capped(fragments, self._n_predict)
         return _Decoded(fragments, self._clock.now() - started_at)
 
     async def _run_pump(self, pump: TurnPump, mode: Mode) -> None:
@@ -330,8 +330,7 @@ class LlamaServerEngine:
             self._needs_reset |= mode is Mode.SIMPLEX and not pump.is_flagged
 
     async def _drain(self) -> bool:
-        """End the response that runs without a sound; the caller holds the turn lock. False when none does: a break
-        would stick."""
+        """Under the turn lock, end the response that runs, silently. False when none does: a break would stick."""
         pump, task = self._pump, self._pump_task
         if pump is None or task is None or not pump.is_active:
             return False
@@ -346,15 +345,16 @@ class LlamaServerEngine:
             pump.drain()
         await asyncio.wait([task])
         self._check()
-        self._needs_reset = False
+        # What an answer that never ends leaves with TTS is not reached by a break.
+        self._needs_reset = self._is_capped and not pump.is_flagged
         return True
 
     def _settle_vocoder(self) -> None:
         """After a break: what may still be in the vocoder's buffer is cut from the next answer."""
         assert self._session is not None
         if self._session.mode is Mode.SIMPLEX or self._ledger.is_due:
-            # A new simplex round empties the buffer. In duplex, a vocoder that had enough for a window and made none
-            # in all this time was awake at the break and threw everything away.
+            # A new simplex round empties the buffer. A duplex vocoder that made none of what was enough for a window
+            # was awake at the break and threw everything away.
             self._ledger.end_turn()
             self._duplex_spool.restart()
         self._ledger.mark()

@@ -18,7 +18,12 @@ class EngineFactory(Protocol):
     """Starts an engine process with the adapter on it, and stops it at the end."""
 
     def __call__(
-        self, *, limits: EngineLimits = QUICK_LIMITS, ctx_size: int = 4096, argv: Sequence[str] = ()
+        self,
+        *,
+        limits: EngineLimits = QUICK_LIMITS,
+        ctx_size: int = 4096,
+        n_predict: int | None = None,
+        argv: Sequence[str] = (),
     ) -> AbstractAsyncContextManager[RunningEngine]:
         """`argv` is added to the process's own."""
         ...
@@ -46,8 +51,13 @@ def _factory(kind: str, folder: Path) -> EngineFactory:
     numbers = itertools.count()
 
     def start(
-        *, limits: EngineLimits = QUICK_LIMITS, ctx_size: int = 4096, argv: Sequence[str] = ()
+        *,
+        limits: EngineLimits = QUICK_LIMITS,
+        ctx_size: int = 4096,
+        n_predict: int | None = None,
+        argv: Sequence[str] = (),
     ) -> AbstractAsyncContextManager[RunningEngine]:
-        return running_engine(kind, folder / f"engine{next(numbers)}", limits=limits, ctx_size=ctx_size, argv=argv)
+        folder_of_one = folder / f"engine{next(numbers)}"
+        return running_engine(kind, folder_of_one, limits=limits, ctx_size=ctx_size, n_predict=n_predict, argv=argv)
 
     return start

@@ -160,6 +160,7 @@ async def running_engine(
     *,
     limits: EngineLimits = QUICK_LIMITS,
     ctx_size: int = 4096,
+    n_predict: int | None = None,
     argv: Sequence[str] = (),
 ) -> AsyncIterator[RunningEngine]:
     """Start an engine process with its files below `folder`, and stop it at the end."""
@@ -168,7 +169,7 @@ async def running_engine(
         directory.mkdir(parents=True)
     port = free_port()
     root, command, init = _real_command(folder) if kind == "llama-server" else _parrot_command(folder)
-    init = replace(init, ctx_size=ctx_size)
+    init = replace(init, ctx_size=ctx_size, n_predict=n_predict or init.n_predict)
     process = await asyncio.create_subprocess_exec(
         *command, "--host", "127.0.0.1", "--port", str(port), "--ctx-size", str(ctx_size), *argv,
         cwd=root, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

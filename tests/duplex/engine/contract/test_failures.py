@@ -87,6 +87,28 @@ async def test_what_an_answer_without_an_end_leaves_behind_is_not_heard_by_the_n
             await running.engine.finish()
 
 
+async def test_nor_is_what_one_leaves_behind_that_was_broken_off(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory(limits=IMPATIENT, n_predict=11) as running:
+        await running.fault("n_predict_end")
+        await running.engine.begin(SIMPLEX)
+        async with listening(running.engine) as heard:
+            await running.engine.prefill(tone(2.9, 2300))
+            await running.engine.prefill(silence(0.5))
+            await running.engine.decode()
+            await heard.until(lambda heard: len(heard.pcm) > 2 * 2.3 * ENGINE_OUTPUT_RATE_HZ)
+            await running.engine.interrupt()
+        await running.engine.finish()
+        await running.engine.begin(SIMPLEX)
+        async with listening(running.engine) as heard:
+            await running.engine.prefill(tone(2.9, 1700))
+            await running.engine.prefill(silence(0.5))
+            await running.engine.decode()
+            await heard.until_idle()
+            assert loudness_at(heard.pcm, 1700, ENGINE_OUTPUT_RATE_HZ) > 0.1
+            assert loudness_at(heard.pcm, 2300, ENGINE_OUTPUT_RATE_HZ) < 0.02
+        await running.engine.finish()
+
+
 @pytest.mark.parametrize("fault", ["sticky_break", "lost_break", "break_never_stops_audio"])
 async def test_breaks_that_go_wrong(parrot_factory: EngineFactory, fault: str) -> None:
     async with parrot_factory() as running:
