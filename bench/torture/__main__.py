@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import run_measurement
-from bench.report import machine, write_results
+from bench.report import machine, write_json
 from bench.torture.client import Outcome
 from bench.torture.run import Found, Wish, describe, torture
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found.of_the_server.append(f"memory grew by {growth:.1%} from the first to the last tenth")
     _report(found, console)
     if options.out:
-        write_results(options.out, [], {"machine": machine(), "seed": seed, **_facts(wish, found)})
+        write_json(options.out, {"machine": machine(), "seed": seed, **_facts(wish, found)})
     return _BROKEN if found.violations else 0
 
 
@@ -132,6 +132,7 @@ def _facts(wish: Wish, found: Found) -> dict[str, object]:
         "sessions": len(found.outcomes),
         "seconds": round(found.seconds, 1),
         "ends": dict(found.ends()),
+        "met": not found.violations,
         "violations": found.violations,
         "rss_mb": [round(value, 1) for value in found.rss_mb],
         "fds": found.fds,
