@@ -9,7 +9,7 @@ from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineIdle, EngineSession,
 from duplex.engine.limits import EngineLimits
 from duplex.errors import EngineError, EngineExited, EngineMute, EngineStalled, EngineStartFailed, InvalidEvent
 from tests.duplex.engine.contract.conftest import EngineFactory
-from tests.duplex.engine.contract.harness import listening, loudness_at, silence, tone, voice
+from tests.duplex.engine.contract.harness import Heard, RunningEngine, listening, loudness_at, silence, tone, voice
 from tests.duplex.engine.contract.test_simplex import SIMPLEX, ask, ask_and_hear
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -70,6 +70,18 @@ async def test_an_answer_without_a_flag(parrot_factory: EngineFactory, fault: st
             await ask_and_hear(running, heard)
 
 
+async def _ask_in(running: RunningEngine, frequency_hz: float) -> None:
+    for chunk in (tone(2.9, frequency_hz), silence(0.5)):
+        await running.engine.prefill(chunk)
+    await running.engine.decode()
+
+
+async def _hear_only(heard: Heard, own_hz: float, other_hz: float) -> None:
+    await heard.until_idle()
+    assert loudness_at(heard.pcm, own_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
+    assert loudness_at(heard.pcm, other_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+
+
 async def test_what_an_answer_without_an_end_leaves_behind_is_not_heard_by_the_next_caller(
     parrot_factory: EngineFactory,
 ) -> None:
@@ -78,12 +90,8 @@ async def test_what_an_answer_without_an_end_leaves_behind_is_not_heard_by_the_n
         for frequency_hz, other_hz in ((2300, 1700), (1700, 2300)):
             await running.engine.begin(SIMPLEX)
             async with listening(running.engine) as heard:
-                for chunk in (tone(2.9, frequency_hz), silence(0.5)):
-                    await running.engine.prefill(chunk)
-                await running.engine.decode()
-                await heard.until_idle()
-                assert loudness_at(heard.pcm, frequency_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
-                assert loudness_at(heard.pcm, other_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+                await _ask_in(running, frequency_hz)
+                await _hear_only(heard, frequency_hz, other_hz)
             await running.engine.finish()
 
 
@@ -92,20 +100,14 @@ async def test_nor_is_what_one_leaves_behind_that_was_broken_off(parrot_factory:
         await running.fault("n_predict_end")
         await running.engine.begin(SIMPLEX)
         async with listening(running.engine) as heard:
-            await running.engine.prefill(tone(2.9, 2300))
-            await running.engine.prefill(silence(0.5))
-            await running.engine.decode()
+            await _ask_in(running, 2300)
             await heard.until(lambda heard: len(heard.pcm) > 2 * 2.3 * ENGINE_OUTPUT_RATE_HZ)
             await running.engine.interrupt()
         await running.engine.finish()
         await running.engine.begin(SIMPLEX)
         async with listening(running.engine) as heard:
-            await running.engine.prefill(tone(2.9, 1700))
-            await running.engine.prefill(silence(0.5))
-            await running.engine.decode()
-            await heard.until_idle()
-            assert loudness_at(heard.pcm, 1700, ENGINE_OUTPUT_RATE_HZ) > 0.1
-            assert loudness_at(heard.pcm, 2300, ENGINE_OUTPUT_RATE_HZ) < 0.02
+            await _ask_in(running, 1700)
+            await _hear_only(heard, 1700, 2300)
         await running.engine.finish()
 
 
