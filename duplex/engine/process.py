@@ -16,6 +16,7 @@ from typing import Self
 import httpx
 
 from duplex.clock import Clock
+from duplex.engine.launch import PIPE, SIGNAL
 from duplex.engine.ports import LOOPBACK, require_free_port
 from duplex.engine.spec import EngineCommand
 from duplex.errors import EngineStartFailed
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 _output_log = logging.getLogger(ENGINE_OUTPUT)
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
+_STDOUT = 1
 _KEPT_LINES = 200
 _QUOTED_LINES = 20
 _LONGEST_LINE_BYTES = 2000
@@ -93,9 +95,10 @@ class _Child(asyncio.SubprocessProtocol):
                 _output_log.debug("%s", line.decode("utf-8", "replace"))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """No more output can come."""
-        del fd, exc
-        self.output_closed.set()
+        """No more output can come, unless it is the child's input that is closed."""
+        del exc
+        if fd == _STDOUT:
+            self.output_closed.set()
 
     def process_exited(self) -> None:
         """Called by the loop as soon as the child is reaped, also while a grandchild keeps the pipe open."""
@@ -120,8 +123,11 @@ class EngineProcess:
         limits: ProcessLimits,
         on_progress: Callable[[str], None],
         on_exit: Callable[[], None],
+        tether: str = SIGNAL if sys.platform == "linux" else PIPE,
     ) -> None:
+        """`tether`: by which of the two ways of `launch` the child ends with us when we are killed."""
         self._command = command
+        self._tether = tether
         self._client = client
         self._clock = clock
         self._limits = limits
@@ -150,15 +156,15 @@ class EngineProcess:
         argv = self._command.argv
         if not os.access(argv[0], os.X_OK):
             raise EngineStartFailed(f"{argv[0]} cannot be executed. Check that it exists and `chmod +x` it.")
-        if sys.platform == "linux":
-            argv = (sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *argv)
+        if os.name == "posix":
+            argv = (sys.executable, "-I", "-S", str(_LAUNCHER), self._tether, str(os.getpid()), *argv)
         try:
             self._transport, self._child = await asyncio.get_running_loop().subprocess_exec(
                 lambda: _Child(self._after_exit),
                 *argv,
                 cwd=self._command.cwd,
                 env=dict(self._command.environment),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE if self._tether == PIPE else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,

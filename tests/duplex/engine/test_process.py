@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from duplex.clock import Clock, MonotonicClock
+from duplex.engine.launch import PIPE, SIGNAL
 from duplex.engine.ports import free_port, require_free_port
 from duplex.engine.process import EngineProcess, OutputTail, ProcessLimits
 from duplex.engine.spec import EngineCommand
@@ -36,6 +37,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@pytest.fixture(params=[SIGNAL, PIPE])
+def tether(request: pytest.FixtureRequest) -> str:
+    """By which a child ends with its parent."""
+    if request.param == SIGNAL and sys.platform != "linux":
+        pytest.skip("the signal is Linux's")
+    return str(request.param)
+
+
 class Child:
     """An `EngineProcess` and what it reported."""
 
@@ -47,6 +56,7 @@ class Child:
         *,
         clock: Clock | None = None,
         limits: ProcessLimits | None = None,
+        tether: str = PIPE,
     ) -> None:
         self.progress: list[str] = []
         self.ended = asyncio.Event()
@@ -57,11 +67,12 @@ class Child:
             limits=limits or ProcessLimits(),
             on_progress=self.progress.append,
             on_exit=self.ended.set,
+            tether=tether,
         )
 
 
-async def test_it_becomes_ready_and_ends_on_sigterm(client: httpx.AsyncClient, tmp_path: Path) -> None:
-    child = Child(HEALTHY, client, tmp_path)
+async def test_it_becomes_ready_and_ends_on_sigterm(client: httpx.AsyncClient, tmp_path: Path, tether: str) -> None:
+    child = Child(HEALTHY, client, tmp_path, tether=tether)
     async with child.process as process:
         await process.wait_ready()
         pid = process.pid
@@ -73,8 +84,10 @@ async def test_it_becomes_ready_and_ends_on_sigterm(client: httpx.AsyncClient, t
     assert not psutil.pid_exists(pid)
 
 
-async def test_its_exit_while_loading_is_reported_with_its_output(client: httpx.AsyncClient, tmp_path: Path) -> None:
-    async with Child(EXITS_WHILE_LOADING, client, tmp_path).process as process:
+async def test_its_exit_while_loading_is_reported_with_its_output(
+    client: httpx.AsyncClient, tmp_path: Path, tether: str
+) -> None:
+    async with Child(EXITS_WHILE_LOADING, client, tmp_path, tether=tether).process as process:
         with pytest.raises(EngineStartFailed) as failure:
             await process.wait_ready()
     assert "exited with code 3 while loading" in str(failure.value)
@@ -122,6 +135,32 @@ async def test_cancelling_the_stop_kills_soon(client: httpx.AsyncClient, tmp_pat
                 stopping.cancel()
         await child.ended.wait()
     assert process.describe_exit() == "was killed by SIGKILL"
+
+
+async def test_a_child_that_ignores_sigterm_is_watched_still(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    child = Child(DEAF_TO_SIGTERM, client, tmp_path, tether=PIPE)
+    async with child.process as process:
+        await process.wait_ready()
+        os.killpg(process.pid, signal.SIGTERM)
+        _input_of(process).close()
+        await child.ended.wait()
+    assert process.describe_exit() == "was killed by SIGKILL"
+
+
+async def test_who_watches_the_child_ends_with_it(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    async with Child(HEALTHY, client, tmp_path, tether=PIPE).process as process:
+        await process.wait_ready()
+        os.kill(process.pid, signal.SIGKILL)
+        # The pipe is closed when nobody holds its other end any more.
+        while not _input_of(process).is_closing():  # noqa: ASYNC110 - asyncio has no event for it
+            await asyncio.sleep(0)
+
+
+def _input_of(process: EngineProcess) -> asyncio.WriteTransport:
+    assert process._transport is not None
+    pipe = process._transport.get_pipe_transport(0)
+    assert isinstance(pipe, asyncio.WriteTransport)
+    return pipe
 
 
 async def test_grandchildren_end_with_the_group(client: httpx.AsyncClient, tmp_path: Path) -> None:
@@ -179,8 +218,7 @@ async def test_output_is_logged_at_debug_only(
     assert {record.levelno for record in caplog.records if "listening" in record.getMessage()} == {logging.DEBUG}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
-def test_the_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+def test_the_child_dies_with_a_parent_that_was_killed(tmp_path: Path, tether: str) -> None:
     supervisor = f"""
 import asyncio, httpx, pathlib
 from duplex.clock import MonotonicClock
@@ -191,7 +229,8 @@ from duplex.engine.ports import free_port
 async def main():
     async with httpx.AsyncClient(trust_env=False) as client:
         async with EngineProcess(command(HEALTHY, free_port(), pathlib.Path({str(tmp_path)!r})), client=client,
-            clock=MonotonicClock(), limits=ProcessLimits(), on_progress=print, on_exit=lambda: None) as process:
+            clock=MonotonicClock(), limits=ProcessLimits(), on_progress=print, on_exit=lambda: None,
+            tether={tether!r}) as process:
             await process.wait_ready()
             print(process.base_url, flush=True)
             await asyncio.Event().wait()
