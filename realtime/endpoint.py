@@ -96,6 +96,9 @@ _REASON_BYTES = 123
 _ASK_AGAIN_S = 5.0
 """When nobody knows how long it takes."""
 
+_LOST = 1006
+"""How a connection has ended that has not said how."""
+
 _NOMINAL_LIFE_S = 24 * 60 * 60
 """What clients are told who want to know when their session expires. None is ended for its age."""
 
@@ -331,6 +334,9 @@ class _Connection:
 
     async def _next_frame(self) -> Frame:
         """One message. Raises `WebSocketDisconnect` when the client has gone."""
+        if self._socket.client_state is WebSocketState.DISCONNECTED:
+            # Who read in the queue was told so, in the moment in which the engine came and ended the reading.
+            raise WebSocketDisconnect(_LOST)
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"])

@@ -108,13 +108,14 @@ class Judge:
         kind = event["type"]
         self.kinds.add(kind)
         self.received = event.get("server_event_seq", self.received)
+        if self.is_resuming and kind == "error":
+            # What the lost connection has left half said is never said to its end.
+            self.begin_anew()
         if self._rules is not None and kind != "session.resumed":
             # That one may come between any two of the others.
             self._rules.judge(event)
         if self.is_resuming and kind in {"session.resumed", "error"}:
             self.is_resuming = False
-            if kind == "error":
-                self.begin_anew()
         elif kind == "session.created":
             self.session_id = event.get("session", {}).get("id", "")
             self.token = event.get("resume_token", "")

@@ -29,6 +29,7 @@ from tests.duplex.talk import LOUD
 from tests.realtime.dialects import test_minicpmo
 from tests.realtime.server import Peer, peer, serving
 from tests.realtime.test_endpoint import BINARY, ask, loud_is_speech
+from tests.realtime.test_long_calls import Call
 
 LIVE_START = {"type": "session.start", "session": {"model": "minicpm-o-4.5"}}
 
@@ -132,6 +133,20 @@ async def test_a_place_is_given_up_with_the_connection() -> None:
             await server.until_waiting(1)
             await first.connection.close()
             await third.until("session.created")
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_who_goes_in_the_moment_in_which_an_engine_comes_has_gone(turns: int) -> None:
+    server, call = Server(FakeHost()), Call("/v1/realtime", "audio=binary")
+    async with server.pool.lease():
+        serving_it = asyncio.create_task(call.serve(server.app))
+        await server.until_waiting(1)
+        call.hang_up()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    await serving_it
+    async with server.pool.lease():
+        assert not call.got["session.created"]
 
 
 async def test_the_live_protocol_starts_when_its_turn_comes() -> None:

@@ -116,6 +116,18 @@ def test_after_a_resume_that_failed_the_numbers_begin_anew() -> None:
     assert judge.finish() == []
 
 
+def test_what_a_lost_connection_left_half_said_is_no_part_of_the_next_session() -> None:
+    judge = Judge(PLAN)
+    judge.hear(event("response.created", response=response("r1", "in_progress")))
+    judge.is_resuming = True
+    judge.hear(event("error", error={"code": "session_resume_expired", "message": "Gone."}))
+    assert not judge.is_open
+    judge.hear(event("session.queued", position=1))
+    opened(judge, 1)
+    closed(judge, 1)
+    assert judge.finish() == []
+
+
 def test_live_and_the_demo_are_heard_too() -> None:
     live = Judge(replace(PLAN, interface="live"))
     foreign = utterance(FOREIGN, 0.4)
