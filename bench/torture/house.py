@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -28,6 +28,7 @@ __all__ = ["Census", "House", "leaks", "open_house"]
 
 _PROJECT = Path(__file__).parents[2]
 _READY_S = 60.0
+_COUNTS_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.1
 _FILES_OF_AN_ENGINE = 20
@@ -87,19 +88,25 @@ class House:
         return float(self._ps.memory_info().rss) / 2**20
 
     async def census(self) -> Census:
-        """Count."""
+        """Count. Raises `BenchError` when the server has ended, or counts no more."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        line = b""
-        while not line.startswith(b"{"):
-            # What the server says to a person comes by the same way.
-            line = await asyncio.to_thread(self._process.stdout.readline)
+        try:
+            async with asyncio.timeout(_COUNTS_WITHIN_S):
+                counted = await self._read_object()
+        except TimeoutError:
+            raise BenchError(f"The server did not count what it holds within {_COUNTS_WITHIN_S:.0f} s.") from None
+        return Census(**counted, running=await self._running(), is_free=(await self._status())["is_free"])
+
+    async def _read_object(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        # What the server says to a person comes by the same way.
+        while not (line := await asyncio.to_thread(self._process.stdout.readline)).startswith(b"{"):
             if not line:
                 raise BenchError("The server has ended.")
-        counted = json.loads(line)
-        return Census(**counted, running=await self._running(), is_free=(await self._status())["is_free"])
+        counted: dict[str, Any] = json.loads(line)
+        return counted
 
     async def settled(self, before: Census | None, patience_s: float) -> Census:
         """The census when nothing runs any more and what is held is what was held `before`, or else the last one."""

@@ -1,11 +1,15 @@
 """The short form of the torture, on a real server with real engines."""
 
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 
 import pytest
 
+from bench.errors import BenchError
 from bench.torture.client import Outcome
-from bench.torture.house import Census, leaks
+from bench.torture.house import Census, House, leaks
 from bench.torture.run import Found, Wish, describe, torture
 
 QUICK = Wish(seed=2, first=0, sessions=30, seconds=60.0, engines=2, at_once=8, clients=1, speed=10.0, warm_up=6)
@@ -18,6 +22,20 @@ async def test_nothing_that_is_promised_breaks() -> None:
     assert len(found.outcomes) == QUICK.sessions
     # Calls that never come to an answer prove nothing.
     assert sum(one.begun for one in found.outcomes) > QUICK.sessions / 2
+
+
+async def test_a_server_that_counts_no_more_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.torture.house._COUNTS_WITHIN_S", 0.01)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as silent,  # noqa: ASYNC220 - as `open_house` does
+        tempfile.TemporaryFile() as log,
+    ):
+        try:
+            with pytest.raises(BenchError, match="did not count"):
+                await House(silent, port=1, engines=[], log=log).census()
+        finally:
+            silent.kill()
 
 
 def test_what_is_held_on_to_is_told() -> None:
