@@ -27,6 +27,9 @@ Anything else that escapes is a bug. Messages say what happened, why, and what t
 audio, text or keys.
 """
 
+import copy
+from typing import TypeVar
+
 __all__ = [
     "CapacityError",
     "ClientError",
@@ -50,7 +53,10 @@ __all__ = [
     "QueueFull",
     "ShuttingDown",
     "TooManyRequests",
+    "anew",
 ]
+
+_E = TypeVar("_E", bound=Exception)
 
 
 class OmniDuplexError(Exception):
@@ -150,3 +156,12 @@ class EngineMute(EngineError):
 
 class EngineRefused(EngineError):
     """The engine answered with a status this request does not allow."""
+
+
+def anew(failure: _E) -> _E:
+    """The same failure, to be kept and raised more than once: what is raised keeps the frames through which it goes,
+    and with them whole conversations. A bug, which is none of these errors, leads back to where it came from."""
+    again = copy.copy(failure)
+    if not isinstance(failure, OmniDuplexError):
+        again.__cause__ = failure
+    return again

@@ -242,11 +242,10 @@ class DuplexSession:
                     group.create_task(self._listen(), name="listener")
                     group.create_task(self._watch_for_hang(), name="watch")
             except EngineError as error:
-                lost = error
-            if self._replace is None:
-                raise lost
-            self._begin_again()
-            self._engine = await self._replace(lost)
+                if self._replace is None:
+                    raise
+                self._begin_again()
+                self._engine = await self._replace(error)
             # Whatever was broken meanwhile was broken without an engine.
             self._begin_again()
             self.numbers.engines_lost += 1
@@ -263,7 +262,10 @@ class DuplexSession:
     async def _watch_for_hang(self) -> None:
         await self._hangs.wait()
         assert self._hang is not None
-        raise self._hang
+        try:
+            raise self._hang
+        finally:
+            self._hang = None
 
     async def _drive(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from contextvars import Context
+from types import TracebackType
 from typing import Any, TypeVar
 
 __all__ = ["beside", "first_of", "task_group", "wait_at_most"]
@@ -30,42 +31,40 @@ async def beside(**coroutines: Coroutine[object, object, None]) -> AsyncIterator
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
+            _cancel_all(tasks)
 
 
 async def first_of(**coroutines: Coroutine[object, object, None]) -> None:
     """Run `coroutines` as tasks of those names until one returns or fails; the others are cancelled."""
     async with task_group() as group:
         tasks = _started(group, coroutines)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            _cancel_all(tasks)
 
 
 def _started(
     group: asyncio.TaskGroup, coroutines: Mapping[str, Coroutine[object, object, None]]
 ) -> list[asyncio.Task[None]]:
-    tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
-    for task in tasks:
-        task.add_done_callback(_forget_how)
-    return tasks
+    return [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
 
 
-def _forget_how(task: asyncio.Task[None]) -> None:
-    """A cancelled task keeps the error, whose traceback keeps the groups within, which keep the task: with them a whole
-    conversation would wait for the collector."""
-    if task.cancelled():
-        try:
-            task.exception()
-        except asyncio.CancelledError as error:
-            error.__traceback__ = None
+def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    """And forget them: one that failed keeps its error, whose traceback keeps the frame that knows the list."""
+    while tasks:
+        tasks.pop().cancel()
 
 
 @contextlib.asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """A task group whose first error leaves as itself: callers catch errors by their type and need not know that a
-    group was around them. An engine that dies fails several tasks at once, for one reason."""
+    group was around them. An engine that dies fails several tasks at once, for one reason.
+
+    An error's traceback keeps the frames through which it came, and what these know. Nothing here knows an error that
+    leaves, or a whole conversation would wait for the collector with minutes of sound.
+    """
+    error: BaseException | None = None
     try:
         async with _TaskGroup() as group:
             yield group
@@ -74,20 +73,42 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
             while group.running:
                 await asyncio.wait(group.running)
     except BaseExceptionGroup as group_error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if _is_being_cancelled():
             # A cancellation that meets an error would be lost with it, and what is to end would go on for ever.
             raise asyncio.CancelledError from None
-        error: BaseException = group_error
+        # In its traceback is the frame that made it, and knows it.
+        group_error.__traceback__ = None
+        error = group_error
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        raise error from None
+    if error is not None:
+        # Out here it does not get the group that it came in for its context.
+        try:
+            raise error
+        finally:
+            del error
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _TaskGroup(asyncio.TaskGroup):
     def __init__(self) -> None:
         super().__init__()
         self.running: set[asyncio.Task[Any]] = set()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            # As Python 3.13 does it: whoever has opened a group keeps it in a frame, and the task keeps its error.
+            self._errors: list[BaseException] = []
+            self._parent_task: asyncio.Task[Any] | None = None
+            del error
 
     def create_task(
         self,
@@ -98,5 +119,14 @@ class _TaskGroup(asyncio.TaskGroup):
     ) -> asyncio.Task[_T]:
         task = super().create_task(coro, name=name, context=context)
         self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self.running.discard(task)
+        if task.cancelled():
+            # It keeps the error, whose traceback keeps the groups within, which keep the task.
+            try:
+                task.exception()
+            except asyncio.CancelledError as error:
+                error.__traceback__ = None

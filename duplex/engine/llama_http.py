@@ -28,6 +28,7 @@ class LlamaHttp:
         EngineExited when the line breaks."""
         timeout = httpx.Timeout(limit_s, connect=_CONNECT_S)
         async with self._one_at_a_time:
+            self._check(call)
             try:
                 response = await self._client.post(self._url(call), json=body, timeout=timeout)
             except httpx.ConnectTimeout:
@@ -53,6 +54,7 @@ class LlamaHttp:
         decoder = SseDecoder()
         is_done = False
         async with self._one_at_a_time:
+            self._check("decode")
             try:
                 request = self._client.stream("POST", self._url("decode"), json=body, timeout=timeout)
                 async with request as response:
@@ -76,6 +78,11 @@ class LlamaHttp:
         decoder.close()
         if not is_done:
             raise EngineRefused("the engine's answer ended without its last event")
+
+    def _check(self, call: str) -> None:
+        if self._client.is_closed:
+            # By whoever watches the process: it died before it was asked.
+            raise EngineExited(f"the engine has ended, and cannot be asked for {call}")
 
     def _url(self, call: str) -> str:
         return f"{self._base_url}/v1/stream/{call}"

@@ -28,7 +28,7 @@ from duplex.engine.spool_files import SpoolFiles, remove_files, remove_output
 from duplex.engine.stale import HeadTrim, VocoderLedger
 from duplex.engine.turn_pump import TurnPump
 from duplex.engine.watch import SpoolWatcher
-from duplex.errors import EngineError, EngineExited
+from duplex.errors import EngineError, EngineExited, anew
 
 __all__ = ["EngineLimits", "LlamaServerEngine"]
 
@@ -195,9 +195,9 @@ class LlamaServerEngine:
         """
         if self._failure is not None:
             return
-        self._failure = failure
+        self._failure = anew(failure)
         self._setup.distrust()
-        self._mailbox.fail(failure)
+        self._mailbox.fail(self._failure)
         for task in (self._decode_task, self._pump_task):
             if task is not None:
                 task.cancel()
@@ -375,7 +375,7 @@ class LlamaServerEngine:
 
     def _check(self) -> Mode:
         if self._failure is not None:
-            raise self._failure
+            raise anew(self._failure)
         if self._session is None:
             raise RuntimeError("the engine has no conversation: call begin first")
         return self._session.mode

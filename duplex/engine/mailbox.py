@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from duplex.engine.base import EngineAudio, EngineEvent, EngineText
+from duplex.errors import anew
 
 __all__ = ["EventMailbox"]
 
@@ -65,7 +66,7 @@ class EventMailbox:
             while self._events:
                 yield self._events.popleft()
             if self._failure is not None:
-                raise self._failure
+                raise anew(self._failure)
             if self._is_closed:
                 return
             self._news.clear()

@@ -82,7 +82,11 @@ class SessionEngines:
             raise
         except (CapacityError, TimeoutError) as refusal:
             log.warning("no other engine for a call that lost its own: %s", refusal)
-        raise error
+        try:
+            raise error
+        finally:
+            # Its traceback has this frame.
+            del error
 
 
 async def _wait_patiently(place: Callable[[], Place]) -> None:

@@ -5,6 +5,8 @@ A strict client never sees an event its own protocol does not know: extensions a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count
 from typing import Any, assert_never
 
 from duplex.audio import SAMPLE_BYTES
@@ -110,7 +112,7 @@ class OpenAIDialect:
         session = SessionObject.begin(facts.session_id, facts.model, settings)
         self._session = session.updated(wish) if wish else session
         self._events_sent = 0
-        self._items_made = 0
+        self._new_item_id = partial(next, (f"item_{facts.session_id}_{number}" for number in count(1)))
         self._items = ItemEvents(self._new_item_id)
         self._user_item_id: str | None = None
         self._speech_item_id: str | None = None
@@ -373,10 +375,6 @@ class OpenAIDialect:
         if self._user_item_id is None:
             self._user_item_id = self._new_item_id()
         return self._user_item_id
-
-    def _new_item_id(self) -> str:
-        self._items_made += 1
-        return f"item_{self._facts.session_id}_{self._items_made}"
 
     def _texts(self, events: Iterable[Event]) -> list[Frame]:
         return [write_event(event) for event in map(self._named, events) if event is not None]

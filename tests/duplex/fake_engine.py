@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from duplex.engine.base import EngineAudio, EngineEvent, EngineIdle, EngineSession, EngineText
+from duplex.errors import anew
 
 __all__ = ["FakeEngine", "answer", "is_answer"]
 
@@ -64,7 +65,7 @@ class FakeEngine:
     async def events(self) -> AsyncIterator[EngineEvent]:
         while (event := await self._events.get()) is not None:
             if isinstance(event, Exception):
-                raise event
+                raise anew(event)
             yield event
 
     async def finish(self) -> None:
@@ -83,7 +84,7 @@ class FakeEngine:
 
     async def _record(self, call: str) -> None:
         if self.fail is not None:
-            raise self.fail
+            raise anew(self.fail)
         async with self._called:
             self.calls.append(call)
             self._called.notify_all()

@@ -28,6 +28,16 @@ async def test_a_decode_without_a_connection_says_so() -> None:
             await anext(events)
 
 
+async def test_a_call_after_the_end_is_no_bug() -> None:
+    client = _failing(httpx.ReadError)
+    await client.aclose()
+    engine = LlamaHttp("http://127.0.0.1:1", client)
+    with pytest.raises(EngineExited, match="has ended, and cannot be asked for omni_init"):
+        await engine.call("omni_init", {}, limit_s=60.0)
+    with pytest.raises(EngineExited, match="cannot be asked for decode"):
+        await anext(engine.decode({}, on_bytes=lambda: None))
+
+
 def _failing(fault: type[httpx.TransportError]) -> httpx.AsyncClient:
     def fail(request: httpx.Request) -> httpx.Response:
         raise fault("", request=request)
