@@ -349,8 +349,11 @@ class _Connection:
     async def _explain(self, error: ClientError) -> None:
         """Say why something was refused without which the connection goes on."""
         event = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
-        async with asyncio.timeout(self._service.limits.send_s):
-            await send(self._socket, json.dumps({"type": "error", "event_id": "event_refused", "error": event}))
+        try:
+            async with asyncio.timeout(self._service.limits.send_s):
+                await send(self._socket, json.dumps(self._error("not_resumed", event)))
+        except TimeoutError:
+            raise ClientStalled(f"The client has not read for {self._service.limits.send_s:.0f} s.") from None
 
     async def _refuse(self, error: OmniDuplexError) -> None:
         log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
@@ -375,4 +378,7 @@ class _Connection:
     def _error_event(self, error: OmniDuplexError) -> dict[str, object]:
         code = refusal_code(self._protocol, error)
         event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
-        return {"type": "error", "event_id": "event_refused", "error": event}
+        return self._error("refused", event)
+
+    def _error(self, what: str, error: dict[str, object]) -> dict[str, object]:
+        return {"type": "error", "event_id": f"event_{self._session_id}_{what}", "error": error}

@@ -197,6 +197,7 @@ async def test_a_wrong_token_opens_nothing_and_disturbs_nobody() -> None:
                 error = await thief.until("error")
                 assert error["error"]["code"] == code
                 assert await thief.closed() == 1013, "it is a new session then, and the engine is taken"
+                assert len({event["event_id"] for event in thief.events}) == len(thief.events) == 2
         await ask(client)
         await client.until("response.done")
         assert is_answer(client.sound, 0.2)
