@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, WebSocket
@@ -53,7 +53,7 @@ from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, Protocol, parse_options
-from realtime.outlet import hang_up, send
+from realtime.outlet import at_most, hang_up, send
 from realtime.pacing import Pacemaker
 from realtime.queue_events import QueueEvents
 from realtime.queueing import EarlyFrames, Queueing
@@ -349,11 +349,8 @@ class _Connection:
     async def _explain(self, error: ClientError) -> None:
         """Say why something was refused without which the connection goes on."""
         event = {"type": "invalid_request_error", "code": error.code, "message": str(error), "param": error.param}
-        try:
-            async with asyncio.timeout(self._service.limits.send_s):
-                await send(self._socket, json.dumps(self._error("not_resumed", event)))
-        except TimeoutError:
-            raise ClientStalled(f"The client has not read for {self._service.limits.send_s:.0f} s.") from None
+        async with at_most(self._service.limits.send_s):
+            await send(self._socket, json.dumps(self._error("not_resumed", event)))
 
     async def _refuse(self, error: OmniDuplexError) -> None:
         log.info("session %s refused or lost: %s", self._session_id, type(error).__name__)
@@ -380,5 +377,5 @@ class _Connection:
         event = {"type": "server_error", "code": code, "message": str(error), "param": getattr(error, "param", None)}
         return self._error("refused", event)
 
-    def _error(self, what: str, error: dict[str, object]) -> dict[str, object]:
+    def _error(self, what: str, error: Mapping[str, object]) -> dict[str, object]:
         return {"type": "error", "event_id": f"event_{self._session_id}_{what}", "error": error}

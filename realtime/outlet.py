@@ -1,11 +1,16 @@
 """The way out into a socket, which the client or the web server may have closed already."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from duplex.errors import ClientStalled
 from realtime.dialects.base import Frame
 
-__all__ = ["hang_up", "send"]
+__all__ = ["at_most", "hang_up", "send"]
 
 _BROKEN = 1006
 
@@ -28,3 +33,13 @@ async def hang_up(socket: WebSocket, code: int, reason: str | None = None) -> No
         await socket.close(code, reason)
     except RuntimeError:
         raise WebSocketDisconnect(_BROKEN) from None
+
+
+@contextlib.asynccontextmanager
+async def at_most(send_s: float) -> AsyncIterator[asyncio.Timeout]:
+    """What is sent in the body leaves within so many seconds. Raises `ClientStalled` when it does not."""
+    try:
+        async with asyncio.timeout(send_s) as patience:
+            yield patience
+    except TimeoutError:
+        raise ClientStalled(f"The client has not read for {send_s:.0f} s.") from None

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from duplex.engine.queue import Place
-from duplex.errors import ClientStalled
 from duplex.tasks import beside
 from realtime.dialects.base import Frame
+from realtime.outlet import at_most
 from realtime.queue_events import QueueEvents, is_sound
 
 __all__ = ["EarlyFrames", "Queueing"]
@@ -75,9 +75,6 @@ class Queueing:
                 self._early.put(frame)
 
     async def _tell(self, frames: list[Frame]) -> None:
-        try:
-            async with asyncio.timeout(self._send_s):
-                for frame in frames:
-                    await self._send(frame)
-        except TimeoutError:
-            raise ClientStalled(f"The client has not read for {self._send_s:.0f} s.") from None
+        async with at_most(self._send_s):
+            for frame in frames:
+                await self._send(frame)

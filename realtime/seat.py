@@ -23,7 +23,7 @@ from duplex.messages import AppendAudio, ClearOutput, ServerMessage, Warned
 from duplex.session import DuplexSession
 from duplex.tasks import beside, wait_at_most
 from realtime.dialects.base import Dialect, Frame
-from realtime.outlet import hang_up, send
+from realtime.outlet import at_most, hang_up, send
 from realtime.resume import Journal, Replay, replaced_event, resumed_event, same_token
 
 __all__ = ["Arrival", "Owner", "Seat", "Seats"]
@@ -229,13 +229,13 @@ class Seat:
 
     async def _deliver(self, socket: WebSocket, frames: Iterable[Frame]) -> bool:
         try:
-            async with asyncio.timeout(self._send_s) as patience:
+            async with at_most(self._send_s) as patience:
                 self._sending = patience
                 for frame in frames:
                     await send(socket, frame)
-        except TimeoutError:
+        except ClientStalled:
             if not self._wanted:
-                raise ClientStalled(f"The client has not read for {self._send_s:.0f} s.") from None
+                raise
             if self.socket is socket and self._arrival is None:
                 self._lose(by_accident=True)
         except WebSocketDisconnect:

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -5,7 +6,8 @@ from fastapi import WebSocket
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
-from realtime.outlet import hang_up, send
+from duplex.errors import ClientStalled
+from realtime.outlet import at_most, hang_up, send
 
 
 async def closed_by_the_server(_: Message) -> None:
@@ -32,3 +34,11 @@ async def test_a_socket_that_the_web_server_has_closed_is_a_lost_one(
     with pytest.raises(WebSocketDisconnect):
         await leave(socket)
     assert [message["type"] for message in sent] == ["websocket.accept"]
+
+
+async def test_what_does_not_leave_in_time_stalls() -> None:
+    with pytest.raises(ClientStalled, match="has not read for 0 s"):
+        async with at_most(0.0):
+            await asyncio.Event().wait()
+    async with at_most(60.0):
+        pass
