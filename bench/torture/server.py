@@ -2,8 +2,8 @@
 
 All of it is the product, with four differences. Its time passes faster. An engine is started again however often it
 fails and a second later, because here they fail a thousand times as often as anybody would stand. An engine that is
-slow to write a file gets some real time for it, because the work of other processes is not hurried. And it counts
-itself: each line on its standard input is answered with a line of JSON.
+slow to write a file, and a client that is slow to answer a ping, get some real time for it, because the work of other
+processes is not hurried. And it counts itself: each line on its standard input is answered with a line of JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import psutil
 from bench.torture.hurry import hurried_clock, hurried_loop
 from duplex.engine.limits import EngineLimits
 from duplex.engine.restart import RestartPolicy
-from web import overload
+from web import app, overload
 from web.cli import add_serve_flags, run_server, serve_settings
 
 __all__ = ["main"]
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with (
         hurried_clock(arguments.speed),
         mock.patch("web.engines.EngineLimits", partial(EngineLimits, quiet_s=quiet_s)),
+        mock.patch("web.app.PING_S", app.PING_S * arguments.speed),
         mock.patch("web.cli._loop_factory", choose_loop),
         mock.patch("web.overload.BEGINS_S", overload.BEGINS_S * arguments.speed),
         mock.patch("web.overload.ENDS_S", overload.ENDS_S * arguments.speed),

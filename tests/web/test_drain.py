@@ -113,6 +113,7 @@ async def test_a_second_signal_ends_a_drain_at_once(tmp_path: Path) -> None:
             assert await caller.closed() == 1012
         assert await server.process.wait() == 0
         assert survivors(family) == []
+        assert "Traceback" not in await asyncio.to_thread(server.log.read_text)
 
 
 async def test_ctrl_c_is_a_quick_goodbye(tmp_path: Path) -> None:
