@@ -34,7 +34,9 @@ _LOOK_EVERY_S = 0.1
 _FILES_OF_AN_ENGINE = 20
 """What an engine that was used just now may have left in its spool, until the next conversation begins."""
 _STEADY_FDS = 2
-"""Connections of a moment: to an engine that was just used, and a scrape of ours."""
+"""Connections of a moment: scrapes of ours."""
+_FDS_OF_AN_ENGINE = 1
+"""The connection to it stays until it is used again; an engine that was started anew has none."""
 _DECODERS = DecodeLimits().processes
 _FDS_OF_A_DECODER = 3
 """Two pipes, and what tells that it has ended."""
@@ -168,7 +170,8 @@ def leaks(before: Census, now: Census) -> list[str]:
         if now.tasks.get(name, 0) > before.tasks.get(name, 0)
     ]
     decoders = len(now.children) - len(before.children)
-    if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS + _FDS_OF_A_DECODER * max(decoders, 0):
+    may_be_more = _STEADY_FDS + _FDS_OF_AN_ENGINE * len(before.spools) + _FDS_OF_A_DECODER * max(decoders, 0)
+    if sum(now.fds.values()) > sum(before.fds.values()) + may_be_more:
         found.append(f"file descriptors: {now.fds} instead of {before.fds}")
     if now.files > before.files + _FILES_OF_AN_ENGINE * len(before.children):
         found.append(f"{now.files} files in the spools instead of {before.files}")
