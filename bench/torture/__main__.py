@@ -118,9 +118,9 @@ def _report(found: Found, console: Console) -> None:
     growth = found.rss_growth()
     grown = "too short to tell" if growth is None else f"{growth:+.1%} from the first to the last tenth"
     peak = max(found.rss_mb, default=0.0)
-    console.print(
-        f"memory: {grown}, at most {peak:.0f} MB; file descriptors: {found.fds[0]} before, {found.fds[1]} after"
-    )
+    console.print(f"resident memory: {grown}, at most {peak:.0f} MB")
+    for what, (before, after) in (("pieces of memory in use", found.blocks), ("file descriptors", found.fds)):
+        console.print(f"{what} when all is quiet: {before} before, {after} after")
     for what in found.of_the_server:
         console.print(f"VIOLATION of the server: {what}", markup=False)
     console.print(f"{len(found.violations)} violations")
@@ -136,6 +136,7 @@ def _facts(wish: Wish, found: Found) -> dict[str, object]:
         "violations": found.violations,
         "rss_mb": [round(value, 1) for value in found.rss_mb],
         "fds": found.fds,
+        "blocks": found.blocks,
     }
 
 

@@ -37,6 +37,8 @@ _STEADY_FDS = 2
 """Connections of a moment: scrapes of ours."""
 _FDS_OF_AN_ENGINE = 1
 """The connection to it stays until it is used again; an engine that was started anew has none."""
+_STEADY_BLOCKS = 0.05
+"""So many more may be caches."""
 _DECODERS = DecodeLimits().processes
 _FDS_OF_A_DECODER = 3
 """Two pipes, and what tells that it has ended."""
@@ -52,7 +54,8 @@ class Census:
     tasks: dict[str, int]
     fds: dict[str, int]
     """Open files by kind."""
-    rss_mb: float
+    blocks: int
+    """Pieces of memory that Python has in use. Resident memory has holes in it as well, which come and go."""
     children: list[int]
     spools: list[str]
     files: int
@@ -173,6 +176,8 @@ def leaks(before: Census, now: Census) -> list[str]:
     may_be_more = _STEADY_FDS + _FDS_OF_AN_ENGINE * len(before.spools) + _FDS_OF_A_DECODER * max(decoders, 0)
     if sum(now.fds.values()) > sum(before.fds.values()) + may_be_more:
         found.append(f"file descriptors: {now.fds} instead of {before.fds}")
+    if now.blocks > before.blocks * (1 + _STEADY_BLOCKS):
+        found.append(f"{now.blocks} pieces of memory in use instead of {before.blocks}")
     if now.files > before.files + _FILES_OF_AN_ENGINE * len(before.children):
         found.append(f"{now.files} files in the spools instead of {before.files}")
     # They are started when they are first needed, and stay.

@@ -58,6 +58,8 @@ class Found:
     """After the warm-up, twice a second."""
     fds: tuple[int, int] = (0, 0)
     """Before and after, when nothing runs."""
+    blocks: tuple[int, int] = (0, 0)
+    """Pieces of memory in use, before and after, when nothing runs."""
     of_the_server: list[str] = field(default_factory=list)
     """What is wrong with the server as a whole."""
 
@@ -101,6 +103,7 @@ async def torture(wish: Wish, tell: Callable[[Outcome], None]) -> Found:
         sampling.cancel()
         after = await house.settled(before, patience_s)
         found.fds = sum(before.fds.values()), sum(after.fds.values())
+        found.blocks = before.blocks, after.blocks
         found.of_the_server = [*leaks(before, after), *await house.stop()]
     found.seconds = time.monotonic() - began_s
     return found

@@ -86,7 +86,7 @@ def _census(process: psutil.Process) -> dict[str, object]:
     return {
         "tasks": dict(tasks),
         "fds": _open_files(process),
-        "rss_mb": process.memory_info().rss / 2**20,
+        "blocks": sys.getallocatedblocks(),
         "children": [child.pid for child in children],
         "spools": [str(spool) for spool in spools],
         "files": sum(1 for spool in spools for path in spool.rglob("*") if path.is_file()),

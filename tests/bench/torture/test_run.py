@@ -39,12 +39,19 @@ async def test_a_server_that_counts_no_more_ends_the_run(monkeypatch: pytest.Mon
 
 
 def test_what_is_held_on_to_is_told() -> None:
-    before = Census({"a": 1}, {"socket": 5}, 80.0, [1, 2], ["/s"], 4, running=0, is_free=True)
+    before = Census({"a": 1}, {"socket": 5}, 1000, [1, 2], ["/s"], 4, running=0, is_free=True)
     assert leaks(before, before) == []
     after = replace(
-        before, tasks={"a": 2, "b": 1}, fds={"socket": 9}, children=[1], files=400, running=1, is_free=False
+        before,
+        tasks={"a": 2, "b": 1},
+        fds={"socket": 9},
+        blocks=1100,
+        children=[1],
+        files=400,
+        running=1,
+        is_free=False,
     )
-    assert len(leaks(before, after)) == 7
+    assert len(leaks(before, after)) == 8
 
 
 def test_memory_is_judged_by_its_first_and_last_tenth() -> None:
