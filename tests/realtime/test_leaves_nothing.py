@@ -140,7 +140,7 @@ def _watch(one: object, gone: "asyncio.Queue[type]") -> type:
 async def _until_gone(kinds: list[type], gone: "asyncio.Queue[type]") -> None:
     left = list(kinds)
     try:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while left:
                 left.remove(await gone.get())
     except TimeoutError:
