@@ -27,7 +27,7 @@ from duplex.engine.watch import SpoolWatcher, make_watcher
 from duplex.engine.workdir import EngineDirs
 from web.settings import Settings, SettingsError
 
-__all__ = ["engine_spec", "engine_specs", "lender", "open_engines"]
+__all__ = ["engine_client", "engine_spec", "engine_specs", "lender", "open_engines"]
 
 _KEEP_ALIVE_S = 4.0
 
@@ -134,7 +134,7 @@ async def open_engines(
         cleanup.callback(watcher.close)
         hosts = []
         for spec in specs:
-            client = await cleanup.enter_async_context(_client())
+            client = await cleanup.enter_async_context(engine_client())
             # An engine somebody else owns is waited for, however often it goes: only its owner can say that it is over.
             restart = RestartLimits(max_per_hour=None if spec.url else restarts_per_hour)
             hosts.append(
@@ -164,11 +164,27 @@ def lender(pool: EnginePool) -> Lend:
     return lend
 
 
-def _client() -> httpx.AsyncClient:
+def engine_client() -> httpx.AsyncClient:
+    """Asks one engine, one thing at a time."""
     # Measured on the real engine: an idle connection holds one of its three request threads for 5 s, and is
-    # then dropped under whoever reuses it. One is enough: all but a break waits for the request before it.
+    # then dropped under whoever reuses it. One is enough: every request waits for the one before it.
     pooled = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE_S)
-    return httpx.AsyncClient(trust_env=False, limits=pooled)
+    return httpx.AsyncClient(trust_env=False, transport=_OneAtATime(limits=pooled))
+
+
+class _OneAtATime(httpx.AsyncHTTPTransport):
+    """Of an engine, which is asked one thing at a time: what is broken off takes all connections with it.
+
+    httpcore would keep one for ever whose request is broken off between the connection and its first byte.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As ever."""
+        try:
+            return await super().handle_async_request(request)
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
 
 
 def _engine_maker(spec: EngineSpec, watcher: SpoolWatcher, clock: Clock, limits: EngineLimits) -> EngineFactory:
@@ -177,9 +193,8 @@ def _engine_maker(spec: EngineSpec, watcher: SpoolWatcher, clock: Clock, limits:
         parrot = OmniInit(
             model_dir=dirs.placeholder.parent, tts_bin_dir=dirs.placeholder.parent / "tts", token2wav_device="cpu"
         )
-        # A request that is broken off while it is being broken off stays in its client, with its socket: none outlives
-        # the process that it was meant for.
-        async with _client() as client:
+        # No request outlives the process that it was meant for.
+        async with engine_client() as client:
             yield LlamaServerEngine(
                 base_url=base_url,
                 output_dir=dirs.output_dir,

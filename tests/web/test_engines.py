@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from duplex.engine.base import EngineSession, Mode
 from duplex.engine.host import EngineState
 from duplex.engine.spec import EngineKind
 from duplex.errors import EngineError, EngineStartFailed
-from web.engines import engine_spec, engine_specs, open_engines
+from web.engines import engine_client, engine_spec, engine_specs, open_engines
 from web.settings import SettingsError, load_settings
 
 MODEL_FILES = (
@@ -134,3 +135,27 @@ async def test_a_parrot_that_dies_in_a_decode_is_replaced() -> None:
         await pool.wait_ready()
         async with pool.lease() as engine:
             await engine.begin(EngineSession(mode=Mode.SIMPLEX))
+
+
+async def test_a_request_that_is_broken_off_at_any_moment_leaves_no_connection() -> None:
+    accepted: list[asyncio.StreamReader] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(reader)
+        while await reader.read(65_536):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, engine_client() as client:
+        for turns in range(40):
+            asking = asyncio.create_task(client.post(url, json={}))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        async with asyncio.timeout(10.0):
+            while not (accepted and all(reader.at_eof() for reader in accepted)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
