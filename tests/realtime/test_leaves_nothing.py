@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -87,8 +87,17 @@ async def gets_another_engine_and_hangs_up(client: Peer, pool: Pool) -> None:
     await client.connection.close()
 
 
-def held() -> Iterator[object]:
-    return (one for one in gc.get_objects() if isinstance(one, _OF_A_CALL))
+def held() -> list[object]:
+    return [one for one in gc.get_objects() if isinstance(one, _OF_A_CALL)]
+
+
+def watched(gone: "asyncio.Queue[type]", others: list[object]) -> list[type]:
+    """All that a call holds, each of which says on `gone` when it goes; `others` were there before, of other tests."""
+    known = set(map(id, others))
+    mine = [one for one in held() if id(one) not in known]
+    for one in mine:
+        weakref.finalize(one, gone.put_nowait, type(one))
+    return [type(one) for one in mine]
 
 
 @pytest.mark.usefixtures("without_collector")
@@ -104,11 +113,11 @@ def held() -> Iterator[object]:
     ],
 )
 async def test_nothing_of_a_call_waits_for_the_collector(end: End) -> None:
-    pool, gone = Pool(FakeEngine()), asyncio.Queue[type]()
+    pool, gone, others = Pool(FakeEngine()), asyncio.Queue[type](), held()
     async with serving(app(pool)) as address:
         async with peer(address, BINARY) as client:
             await client.until("session.created")
-            kinds = [_watch(one, gone) for one in held()]
+            kinds = watched(gone, others)
             await end(client, pool)
         await _until_gone(kinds, gone)
 
@@ -123,21 +132,17 @@ async def test_nothing_of_a_call_waits_for_the_collector(end: End) -> None:
     ],
 )
 async def test_in_no_protocol(path: str, query: str, first: dict[str, object], begun: str) -> None:
-    pool, gone = Pool(FakeEngine()), asyncio.Queue[type]()
+    pool, gone, others = Pool(FakeEngine()), asyncio.Queue[type](), held()
     async with serving(app(pool)) as address:
         async with peer(address, query, path=path) as client:
             await client.send(first)
             await client.until(begun)
-            kinds = [_watch(one, gone) for one in held()]
+            kinds = watched(gone, others)
         await _until_gone(kinds, gone)
 
 
-def _watch(one: object, gone: "asyncio.Queue[type]") -> type:
-    weakref.finalize(one, gone.put_nowait, type(one))
-    return type(one)
-
-
 async def _until_gone(kinds: list[type], gone: "asyncio.Queue[type]") -> None:
+    assert {DuplexSession, Seat} <= set(kinds)
     left = list(kinds)
     try:
         async with asyncio.timeout(20.0):
