@@ -53,7 +53,7 @@ from realtime.access import Access
 from realtime.dialects.base import Dialect, Frame, SessionFacts
 from realtime.dialects.choice import LIVE_PATH, REALTIME_PATH, choose_protocol, make_dialect, refusal_code
 from realtime.options import ConnectionOptions, Protocol, parse_options
-from realtime.outlet import at_most, hang_up, send
+from realtime.outlet import BROKEN, at_most, hang_up, send
 from realtime.pacing import Pacemaker
 from realtime.queue_events import QueueEvents
 from realtime.queueing import EarlyFrames, Queueing
@@ -95,9 +95,6 @@ _REASON_BYTES = 123
 
 _ASK_AGAIN_S = 5.0
 """When nobody knows how long it takes."""
-
-_LOST = 1006
-"""How a connection has ended that has not said how."""
 
 _NOMINAL_LIFE_S = 24 * 60 * 60
 """What clients are told who want to know when their session expires. None is ended for its age."""
@@ -336,7 +333,7 @@ class _Connection:
         """One message. Raises `WebSocketDisconnect` when the client has gone."""
         if self._socket.client_state is WebSocketState.DISCONNECTED:
             # Who read in the queue was told so, in the moment in which the engine came and ended the reading.
-            raise WebSocketDisconnect(_LOST)
+            raise WebSocketDisconnect(BROKEN)
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"])

@@ -10,9 +10,10 @@ from starlette.websockets import WebSocketDisconnect
 from duplex.errors import ClientStalled
 from realtime.dialects.base import Frame
 
-__all__ = ["at_most", "hang_up", "send"]
+__all__ = ["BROKEN", "at_most", "hang_up", "send"]
 
-_BROKEN = 1006
+BROKEN = 1006
+"""How a socket has ended that has not said how."""
 
 
 async def send(socket: WebSocket, frame: Frame) -> None:
@@ -24,7 +25,7 @@ async def send(socket: WebSocket, frame: Frame) -> None:
             await socket.send_text(frame)
     except RuntimeError:
         # The web server closes by itself a socket that sends no pong, and takes whatever is sent then for a mistake.
-        raise WebSocketDisconnect(_BROKEN) from None
+        raise WebSocketDisconnect(BROKEN) from None
 
 
 async def hang_up(socket: WebSocket, code: int, reason: str | None = None) -> None:
@@ -32,7 +33,7 @@ async def hang_up(socket: WebSocket, code: int, reason: str | None = None) -> No
     try:
         await socket.close(code, reason)
     except RuntimeError:
-        raise WebSocketDisconnect(_BROKEN) from None
+        raise WebSocketDisconnect(BROKEN) from None
 
 
 @contextlib.asynccontextmanager

@@ -34,9 +34,7 @@ _LOOK_EVERY_S = 0.1
 _FILES_OF_AN_ENGINE = 20
 """What an engine that was used just now may have left in its spool, until the next conversation begins."""
 _STEADY_FDS = 2
-"""Connections of a moment: scrapes of ours."""
-_FDS_OF_AN_ENGINE = 1
-"""The connection to it stays until it is used again; an engine that was started anew has none."""
+"""Connections of a moment: to an engine that was just used, and a scrape of ours."""
 _STEADY_BLOCKS = 0.05
 """So many more may be caches."""
 _DECODERS = DecodeLimits().processes
@@ -173,8 +171,7 @@ def leaks(before: Census, now: Census) -> list[str]:
         if now.tasks.get(name, 0) > before.tasks.get(name, 0)
     ]
     decoders = len(now.children) - len(before.children)
-    may_be_more = _STEADY_FDS + _FDS_OF_AN_ENGINE * len(before.spools) + _FDS_OF_A_DECODER * max(decoders, 0)
-    if sum(now.fds.values()) > sum(before.fds.values()) + may_be_more:
+    if sum(now.fds.values()) > sum(before.fds.values()) + _STEADY_FDS + _FDS_OF_A_DECODER * max(decoders, 0):
         found.append(f"file descriptors: {now.fds} instead of {before.fds}")
     if now.blocks > before.blocks * (1 + _STEADY_BLOCKS):
         found.append(f"{now.blocks} pieces of memory in use instead of {before.blocks}")

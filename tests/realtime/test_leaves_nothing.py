@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -40,7 +40,7 @@ End = Callable[[Peer, Pool], Awaitable[None]]
 
 
 @pytest.fixture
-async def without_collector() -> AsyncIterator[None]:
+def without_collector() -> Iterator[None]:
     # pytest keeps every record, and a record the error that it tells of.
     logging.disable()
     gc.collect()
