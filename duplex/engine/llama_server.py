@@ -6,10 +6,9 @@ every decode is read to its end by a task of the adapter's own, whoever asked fo
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx
 
@@ -22,17 +21,15 @@ from duplex.engine.llama_http import LlamaHttp
 from duplex.engine.llama_wire import DecodeListen, DecodeText, OmniInit, decode_body
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.omni_setup import OmniSetup
-from duplex.engine.pace import RenderPace
+from duplex.engine.own_tasks import OwnTasks
 from duplex.engine.spool import Spool
 from duplex.engine.spool_files import SpoolFiles, remove_files, remove_output
-from duplex.engine.stale import HeadTrim, VocoderLedger
 from duplex.engine.turn_pump import TurnPump
+from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import SpoolWatcher
 from duplex.errors import EngineError, EngineExited, anew
 
 __all__ = ["EngineLimits", "LlamaServerEngine"]
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +66,21 @@ class LlamaServerEngine:
         self._limits, self._n_predict = limits, init.n_predict
         self._http = LlamaHttp(base_url, client)
         self._setup = OmniSetup(self._http, init, output_dir, input_dir, limits)
-        self._feed = InputFeed(self._http, input_dir, limits, ContextUse(init.ctx_size))
+        self._feed = InputFeed(self._http, input_dir, limits, ContextUse(init.ctx_size), clock)
         self._mailbox = EventMailbox()
         self._mailbox.close()
         self._session: EngineSession | None = None
         self._failure: Exception | None = None
-        self._ledger = VocoderLedger()
-        self._pace = RenderPace()
-        self._trim = HeadTrim()
-        self._duplex_spool = Spool()
+        self._vocoder = Vocoder()
         self._pump: TurnPump | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._decode_task: asyncio.Task[_Decoded] | None = None
+        self._tasks = OwnTasks(self.fail)
         # Held while a decode starts and while a break is under way: neither may begin inside the other.
         self._turn_lock = asyncio.Lock()
+        # Held by a prefill, and, inside the other, while the context is emptied.
+        self._input_lock = asyncio.Lock()
         self._round_idx, self._breaks = -1, 0
-        self._heard_at = 0.0
         self._was_broken = self._needs_reset = self._is_capped = False
 
     async def begin(self, session: EngineSession) -> None:
@@ -99,17 +95,15 @@ class LlamaServerEngine:
         self._failure = None
         is_unended, self._was_broken, self._needs_reset = self._needs_reset, False, False
         self._breaks = 0
+        self._feed.begin(session)
         with self._failing():
             await asyncio.to_thread(remove_output, self._output_dir)
             await asyncio.to_thread(remove_files, self._input_dir)
             if await self._setup.prepare(session, anew=is_unended):
-                self._ledger, self._pace, self._duplex_spool = VocoderLedger(), RenderPace(), Spool()
-            self._feed.begin(session)
-            if session.mode is Mode.SIMPLEX:
-                self._ledger.end_turn()
-            else:
-                self._pump = self._new_pump(self._output_dir, self._duplex_spool)
-            self._trim.start(self._ledger.stale_samples)
+                self._vocoder = Vocoder()
+            self._vocoder.begin(session.mode)
+            if session.mode is Mode.DUPLEX:
+                self._pump = self._new_pump(self._output_dir, self._vocoder.spool)
 
     async def prefill(self, pcm: bytes, *, image: bytes | None = None, slices: int = 1) -> None:
         """Let the model hear `pcm` and see `image`. In simplex it waits until the last response is over.
@@ -121,8 +115,11 @@ class LlamaServerEngine:
         with self._failing():
             if mode is Mode.SIMPLEX and not self._feed.is_open:
                 await self._open_round()
-            await self._feed.feed(pcm, image, slices)
-            self._heard_at = self._clock.now()
+            task = self._tasks.start(self._hear(pcm, image, slices), "engine-prefill")
+            # Waiting, not awaiting: the engine hears what it was sent also when this call is cancelled.
+            await asyncio.wait([task])
+            self._check()
+            task.result()
 
     async def decode(self) -> None:
         """Let the model think and speak. Cancelling the call does not stop the engine's decode."""
@@ -153,9 +150,10 @@ class LlamaServerEngine:
         with self._failing():
             async with self._turn_lock:
                 if await self._drain() or is_broken:
-                    self._settle_vocoder()
+                    self._vocoder.settle(self._mode)
                 if forget:
-                    await self._reset_context()
+                    async with self._input_lock:
+                        await self._reset_context()
             self._mailbox.put(EngineIdle(interrupted=True))
 
     @property
@@ -198,9 +196,7 @@ class LlamaServerEngine:
         self._failure = anew(failure)
         self._setup.distrust()
         self._mailbox.fail(self._failure)
-        for task in (self._decode_task, self._pump_task):
-            if task is not None:
-                task.cancel()
+        self._tasks.cancel()
 
     # Sessions -------------------------------------------------------------------------------------------------------
 
@@ -211,19 +207,17 @@ class LlamaServerEngine:
                 with self._failing():
                     async with self._turn_lock:
                         if await self._drain():
-                            self._settle_vocoder()
+                            self._vocoder.settle(self._mode)
+                        async with self._input_lock:
+                            await self._hear_out()
         finally:
-            tasks = [task for task in (self._decode_task, self._pump_task) if task is not None]
-            for task in tasks:
-                # A second time would break off how the first one hangs up, and leave the connection open.
-                if not task.cancelling():
-                    task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            await self._tasks.stop()
             self._decode_task = self._pump_task = None
 
     async def _reset_context(self) -> None:
+        """Under both locks."""
         assert self._session is not None
+        await self._hear_out()
         if not await self._setup.empty(self._session):
             raise EngineExited("the engine process was replaced in mid-conversation")
         self._was_broken = self._needs_reset = False
@@ -231,10 +225,27 @@ class LlamaServerEngine:
 
     async def _hear_anew(self) -> None:
         """Empty the context, under the turn lock, and let the model hear again what it has not answered."""
-        kept = self._feed.take_unanswered()
-        await self._reset_context()
-        await self._feed.feed_again(kept)
-        self._heard_at = self._clock.now()
+        async with self._input_lock:
+            kept = self._feed.take_unanswered()
+            await self._reset_context()
+            await self._feed.feed_again(kept)
+
+    async def _hear(self, pcm: bytes, image: bytes | None, slices: int) -> None:
+        async with self._input_lock:
+            await self._feed.feed(pcm, image, slices)
+
+    async def _hear_out(self) -> None:
+        """Under both locks: let the engine read what is only queued. Emptied meanwhile, it dies, or what it was told in
+        this conversation opens the next one."""
+        if self._feed.is_evaluated:
+            return
+        if self._mode is Mode.SIMPLEX:
+            await self._feed.read_out()
+        else:
+            # No duplex decode can be kept from speaking, so that is broken off as any other answer.
+            await self._start_decode(Mode.DUPLEX)
+            await self._drain()
+            self._vocoder.settle(Mode.DUPLEX)
 
     # Turns ----------------------------------------------------------------------------------------------------------
 
@@ -244,7 +255,8 @@ class LlamaServerEngine:
         async with self._turn_lock:
             self._check()
             if self._needs_reset:
-                await self._reset_context()
+                async with self._input_lock:
+                    await self._reset_context()
             await asyncio.to_thread(remove_output, self._output_dir, last_round=self._round_idx)
 
     async def _wait_for_turn(self) -> None:
@@ -261,18 +273,21 @@ class LlamaServerEngine:
             self._check()
             if breaks != self._breaks:
                 return None
-            pump = await self._start_pump(mode)
-            settled_s = self._clock.now() - self._heard_at
-            await asyncio.sleep(max(0.0, self._limits.settle_ms / 1000 - settled_s))
-            pump.start_decode(is_again=is_again)
-            self._decode_task = self._own(self._run_decode(pump, mode), "engine-decode")
-            if self._pump_task is None or self._pump_task.done():
-                self._pump_task = self._own(self._run_pump(pump, mode), "engine-spool")
-        task = self._decode_task
+            task = await self._start_decode(mode, is_again=is_again)
         # Waiting, not awaiting: the decode goes on when this call is cancelled.
         await asyncio.wait([task])
         self._check()
         return task.result()
+
+    async def _start_decode(self, mode: Mode, *, is_again: bool = False) -> asyncio.Task[_Decoded]:
+        """Under the turn lock."""
+        pump = await self._start_pump(mode)
+        await self._feed.settle()
+        pump.start_decode(is_again=is_again)
+        self._decode_task = self._tasks.start(self._run_decode(pump, mode), "engine-decode")
+        if self._pump_task is None or self._pump_task.done():
+            self._pump_task = self._tasks.start(self._run_pump(pump, mode), "engine-spool")
+        return self._decode_task
 
     async def _start_pump(self, mode: Mode) -> TurnPump:
         if mode is Mode.DUPLEX:
@@ -283,22 +298,19 @@ class LlamaServerEngine:
                 self._pump.sweep()
             return self._pump
         self._round_idx += 1
-        self._ledger.end_turn()
+        self._vocoder.ledger.end_turn()
         root = self._output_dir / f"round_{self._round_idx:03d}"
         self._pump = self._new_pump(root, Spool(first=1000 * self._round_idx))
         return self._pump
 
     def _new_pump(self, root: Path, spool: Spool) -> TurnPump:
-        assert self._session is not None
-        files = SpoolFiles(root, is_round=self._session.mode is Mode.SIMPLEX)
+        files = SpoolFiles(root, is_round=self._mode is Mode.SIMPLEX)
         files.make()
         return TurnPump(
-            mode=self._session.mode,
+            mode=self._mode,
             files=files,
             spool=spool,
-            ledger=self._ledger,
-            pace=self._pace,
-            trim=self._trim,
+            vocoder=self._vocoder,
             mailbox=self._mailbox,
             watcher=self._watcher,
             clock=self._clock,
@@ -339,7 +351,7 @@ class LlamaServerEngine:
             await asyncio.wait([self._decode_task])
             self._check()
         if pump.is_active and not pump.is_flagged:
-            self._ledger.mark()
+            self._vocoder.ledger.mark()
             await self._http.call("break", {}, limit_s=self._limits.request_timeout_s)
             self._was_broken = True
             pump.drain()
@@ -348,17 +360,6 @@ class LlamaServerEngine:
         # What an answer that never ends leaves with TTS is not reached by a break.
         self._needs_reset = self._is_capped and not pump.is_flagged
         return True
-
-    def _settle_vocoder(self) -> None:
-        """After a break: what may still be in the vocoder's buffer is cut from the next answer."""
-        assert self._session is not None
-        if self._session.mode is Mode.SIMPLEX or self._ledger.is_due:
-            # A new simplex round empties the buffer. A duplex vocoder that made none of what was enough for a window
-            # was awake at the break and threw everything away.
-            self._ledger.end_turn()
-            self._duplex_spool.restart()
-        self._ledger.mark()
-        self._trim.start(self._ledger.stale_samples)
 
     async def _say_again(self, breaks: int) -> None:
         """Clear the flag that stuck, at the price of the context, and ask the round's question again. Once."""
@@ -388,13 +389,7 @@ class LlamaServerEngine:
             self.fail(error)
             raise
 
-    def _own(self, work: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
-        """Run `work` beside the calls; `begin` and `finish` wait for it, and everybody is told when it fails."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(self._notice)
-        return task
-
-    def _notice(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            assert isinstance(failure, Exception)
-            self.fail(failure)
+    @property
+    def _mode(self) -> Mode:
+        assert self._session is not None
+        return self._session.mode

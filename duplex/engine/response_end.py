@@ -110,7 +110,7 @@ class ResponseEnd:
         if self._is_decoding:
             hangs = min(silence_s, now - self._byte_at) >= self._stall_s
             return Verdict.STALLED if hangs else Verdict.WAIT
-        if self._is_flagged or not (self._is_turn_open or self._is_draining):
+        if self._is_flagged or (not self._is_turn_open and (self._listens or not self._is_draining)):
             return Verdict.OVER
         if is_audio_due and not self._is_draining:
             return Verdict.STALLED if silence_s >= self._stall_s else Verdict.WAIT

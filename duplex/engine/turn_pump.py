@@ -9,11 +9,10 @@ from duplex.engine.clean_text import FragmentMender
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.mute import AnswerSigns, find_fault
-from duplex.engine.pace import RenderPace
 from duplex.engine.response_end import ResponseEnd, Verdict
 from duplex.engine.spool import DONE_FLAG, NextWav, Spool
 from duplex.engine.spool_files import SpoolFiles
-from duplex.engine.stale import HeadTrim, VocoderLedger
+from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import DirectoryWatch, SpoolWatcher
 from duplex.errors import EngineMute, EngineRefused, EngineStalled
 from duplex.wav import IncompleteWav, WavAudio, read_wav
@@ -38,9 +37,7 @@ class TurnPump:
         mode: Mode,
         files: SpoolFiles,
         spool: Spool,
-        ledger: VocoderLedger,
-        pace: RenderPace,
-        trim: HeadTrim,
+        vocoder: Vocoder,
         mailbox: EventMailbox,
         watcher: SpoolWatcher,
         clock: Clock,
@@ -49,9 +46,7 @@ class TurnPump:
         self._mode = mode
         self._files = files
         self._spool = spool
-        self._ledger = ledger
-        self._pace = pace
-        self._trim = trim
+        self._ledger, self._pace, self._trim = vocoder.ledger, vocoder.pace, vocoder.trim
         self._mailbox = mailbox
         self._watcher = watcher
         self._clock = clock

@@ -185,6 +185,11 @@ class ParrotEngine:
             return octx.config()
 
     def _forget(self, octx: Octx) -> None:
+        with octx.board:
+            is_reading = bool(octx.llm_queue)
+        if is_reading:
+            # Two threads in one text model: the real one was seen to die of it each time.
+            self._body.die()
         self._running().llm.forget()
         octx.empty_context()
         with octx.board:

@@ -11,6 +11,8 @@ __all__ = ["FAULTS_VARIABLE", "Options", "Speeds"]
 
 FAULTS_VARIABLE = "OMNI_PARROT_FAULTS"
 
+_SPEEDS = ("load", "init", "evaluate", "llm", "tts", "t2w")
+
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
@@ -59,7 +61,7 @@ class Options:
         parser.add_argument("--n-gpu-layers", "-ngl", "--repeat-penalty", "--temp", dest="ignored")
         parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]")
         parser.add_argument("--answer-s", type=float, help="answers last this long")
-        for name in ("load", "init", "llm", "tts", "t2w"):
+        for name in _SPEEDS:
             parser.add_argument(f"--{name}-ms", type=float)
         try:
             known, _ = parser.parse_known_args(argv)
@@ -73,5 +75,5 @@ class Options:
 
 
 def _speeds(known: argparse.Namespace) -> Speeds:
-    given = {f"{name}_ms": getattr(known, f"{name}_ms") for name in ("load", "init", "llm", "tts", "t2w")}
+    given = {f"{name}_ms": getattr(known, f"{name}_ms") for name in _SPEEDS}
     return Speeds(**{name: value for name, value in given.items() if value is not None})

@@ -16,6 +16,7 @@ from tests.duplex.engine.fake_llama import (
     DONE,
     LISTEN,
     OVER,
+    Decode,
     FakeLlama,
     error,
     put_flag,
@@ -79,6 +80,16 @@ class Bench:
     def files(self) -> list[str]:
         """What lies in both directories."""
         return [path.name for root in (self.output_dir, self.input_dir) for path in root.rglob("*") if path.is_file()]
+
+
+async def says_nothing(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
+    """A simplex answer to a break that nothing ran for."""
+    yield sse(OVER) + DONE
+
+
+async def listens(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
+    """A duplex step without a word."""
+    yield sse(LISTEN) + DONE
 
 
 @pytest.fixture
@@ -174,10 +185,12 @@ async def test_a_prompt_that_nothing_was_said_to_is_not_built_again(tmp_path: Pa
         await bench.engine.finish()
     assert bench.llama.names() == ["omni_init", "omni_init"]
     await bench.engine.begin(DUPLEX)
+    bench.llama.decodes = [listens]
     await bench.engine.prefill(SECOND)
+    await bench.engine.decode()
     for session in (DUPLEX, DUPLEX, EngineSession(Mode.DUPLEX, voice=b"RIFF")):
         await bench.engine.begin(session)
-    assert bench.llama.names()[2:] == ["prefill", "update_session_config", "update_session_config"]
+    assert bench.llama.names()[2:] == ["prefill", "decode", "update_session_config", "update_session_config"]
 
 
 async def test_a_process_that_has_forgotten_us_is_initialised(bench: Bench) -> None:
@@ -608,23 +621,120 @@ async def test_a_failure_that_only_finish_meets_is_told(bench: Bench) -> None:
     assert bench.llama.names()[-1] == "omni_init"
 
 
-@pytest.mark.parametrize("is_idle", [True, False])
-async def test_forgetting_empties_the_context_and_opens_a_round(bench: Bench, *, is_idle: bool) -> None:
+async def test_forgetting_empties_the_context_and_opens_a_round(bench: Bench) -> None:
     async def broken() -> None:
         put_flag(bench.output_dir / "round_000" / "tts_wav", 0)
 
     bench.llama.on_call["break"] = broken
+    bench.llama.decodes = [says("a", flag=False)]
     await bench.engine.begin(SIMPLEX)
     await bench.engine.prefill(SECOND)
-    if not is_idle:
-        bench.llama.decodes = [says("a", flag=False)]
-        await bench.engine.decode()
+    await bench.engine.decode()
     await bench.engine.interrupt(forget=True)
     assert bench.llama.names()[-1] == "update_session_config"
     await bench.until_idle()
     bench.llama.calls.clear()
     await bench.answer(says("b"))
     assert [body["cnt"] for body in bench.llama.bodies("prefill")] == [0]
+
+
+@pytest.mark.parametrize("end", ["finish", "begin", "interrupt"])
+@pytest.mark.parametrize(
+    ("session", "answer", "calls"),
+    [(SIMPLEX, says_nothing, ["prefill", "break", "decode"]), (DUPLEX, listens, ["prefill", "decode"])],
+)
+async def test_what_is_only_queued_is_read_before_the_context_is_emptied(
+    bench: Bench, session: EngineSession, answer: Decode, calls: list[str], end: str
+) -> None:
+    await bench.engine.begin(session)
+    bench.llama.calls.clear()
+    bench.llama.decodes = [answer]
+    await bench.engine.prefill(SECOND)
+    match end:
+        case "finish":
+            await bench.engine.finish()
+        case "begin":
+            await bench.engine.begin(session)
+        case "interrupt":
+            await bench.engine.interrupt(forget=True)
+            assert await bench.until_idle() == [EngineIdle(interrupted=True)]
+    assert bench.llama.names() == (calls if end == "finish" else [*calls, "update_session_config"])
+    assert bench.llama.bodies("decode") == [{"stream": True}]
+    bench.llama.calls.clear()
+    await bench.engine.finish()
+    assert bench.llama.names() == [], "it is read once"
+
+
+async def test_a_step_that_only_reads_is_heard_by_nobody(bench: Bench) -> None:
+    async def speaks(llama: FakeLlama, wav_dir: Path) -> AsyncIterator[bytes]:
+        put_wav(wav_dir, 0)
+        yield sse(text("to nobody"), OVER) + DONE
+
+    async def broken() -> None:
+        put_flag(bench.output_dir / "tts_wav", 0)
+
+    bench.llama.on_call["break"] = broken
+    bench.llama.decodes = [speaks]
+    await bench.engine.begin(DUPLEX)
+    await bench.engine.prefill(SECOND)
+    await bench.engine.interrupt(forget=True)
+    assert await bench.until_idle() == [EngineIdle(interrupted=True)]
+    assert bench.llama.names()[-3:] == ["decode", "break", "update_session_config"]
+
+
+async def test_an_engine_that_does_not_read_is_stalled(tmp_path: Path) -> None:
+    async def hangs(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
+        yield b""
+        await asyncio.Event().wait()
+
+    bench = Bench(tmp_path, EngineLimits(settle_ms=0, request_timeout_s=0.05))
+    bench.llama.decodes = [hangs]
+    await bench.engine.begin(SIMPLEX)
+    await bench.engine.prefill(SECOND)
+    with pytest.raises(EngineStalled, match="did not read"):
+        await bench.engine.finish()
+    assert bench.files() == []
+
+
+async def test_a_prefill_that_is_cancelled_is_waited_for(bench: Bench) -> None:
+    arrived, answered = asyncio.Event(), asyncio.Event()
+
+    async def late() -> None:
+        arrived.set()
+        await answered.wait()
+
+    bench.llama.on_call["prefill"] = late
+    bench.llama.decodes = [listens]
+    await bench.engine.begin(DUPLEX)
+    prefill = asyncio.ensure_future(bench.engine.prefill(SECOND))
+    await arrived.wait()
+    prefill.cancel()
+    await asyncio.wait([prefill])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(bench.engine.finish())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert bench.llama.names()[-1] == "prefill"
+        answered.set()
+    assert bench.llama.names()[-2:] == ["prefill", "decode"]
+    assert bench.llama.heard == [SECOND]
+
+
+async def test_an_engine_that_fails_while_it_hears_says_so(bench: Bench) -> None:
+    arrived = asyncio.Event()
+
+    async def late() -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    bench.llama.on_call["prefill"] = late
+    await bench.engine.begin(DUPLEX)
+    prefill = asyncio.ensure_future(bench.engine.prefill(SECOND))
+    await arrived.wait()
+    bench.engine.fail(EngineExited("The engine was killed."))
+    with pytest.raises(EngineExited, match="was killed"):
+        await prefill
+    await bench.engine.finish()
 
 
 async def test_cut_characters_wait_for_the_groups_text(bench: Bench) -> None:

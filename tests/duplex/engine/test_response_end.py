@@ -84,6 +84,9 @@ CASES: list[tuple[str, Mode, list[Sign], float, bool, Verdict]] = [
     ("flag, and the next step speaks", DUPLEX, [start, text, over, start, text, flag, over], 100, False, WAIT),
     ("broken in its turn", DUPLEX, [start, text, over, drain], 4.9, False, WAIT),
     ("broken in its turn, silent", DUPLEX, [start, text, over, drain], 5, True, OVER),
+    ("broken step that only listened", DUPLEX, [start, drain, listens], 2, False, OVER),
+    ("broken step that spoke and listened", DUPLEX, [start, text, drain, listens], 3.9, False, WAIT),
+    ("broken step that spoke and listened, silent", DUPLEX, [start, text, drain, listens], 4, False, OVER),
     ("broken while decoding hangs", DUPLEX, [start, drain], 46, False, STALLED),
 ]
 

@@ -7,11 +7,10 @@ import pytest
 from duplex.engine.base import EngineAudio, EngineEvent, EngineIdle, EngineText, Mode
 from duplex.engine.limits import EngineLimits
 from duplex.engine.mailbox import EventMailbox
-from duplex.engine.pace import RenderPace
-from duplex.engine.spool import Spool
 from duplex.engine.spool_files import SpoolFiles
-from duplex.engine.stale import HELD_SAMPLES, TOKEN_SAMPLES, HeadTrim, VocoderLedger
+from duplex.engine.stale import HELD_SAMPLES, TOKEN_SAMPLES
 from duplex.engine.turn_pump import TurnPump
+from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import PollingWatcher
 from duplex.errors import EngineMute
 from tests.duplex.engine.fake_llama import put_flag, put_wav
@@ -47,16 +46,13 @@ class Parts:
         files.make()
         self.clock = HandClock()
         self.mailbox = EventMailbox()
-        self.ledger = VocoderLedger()
-        self.trim = HeadTrim()
-        self.spool = Spool()
+        vocoder = Vocoder()
+        self.ledger, self.trim, self.spool = vocoder.ledger, vocoder.trim, vocoder.spool
         self.pump = TurnPump(
             mode=mode,
             files=files,
             spool=self.spool,
-            ledger=self.ledger,
-            pace=RenderPace(),
-            trim=self.trim,
+            vocoder=vocoder,
             mailbox=self.mailbox,
             watcher=PollingWatcher(),
             clock=self.clock,

@@ -1,0 +1,36 @@
+"""What is known of one vocoder, for as long as its models stay loaded."""
+
+from dataclasses import dataclass, field
+
+from duplex.engine.base import Mode
+from duplex.engine.pace import RenderPace
+from duplex.engine.spool import Spool
+from duplex.engine.stale import HeadTrim, VocoderLedger
+
+__all__ = ["Vocoder"]
+
+
+@dataclass(slots=True)
+class Vocoder:
+    """Its buffer, its pace, what is to be cut from its next sound, and where it is in duplex's one directory."""
+
+    ledger: VocoderLedger = field(default_factory=VocoderLedger)
+    pace: RenderPace = field(default_factory=RenderPace)
+    trim: HeadTrim = field(default_factory=HeadTrim)
+    spool: Spool = field(default_factory=Spool)
+
+    def begin(self, mode: Mode) -> None:
+        """A conversation begins: a simplex round empties the buffer, in duplex what the last one left is cut."""
+        if mode is Mode.SIMPLEX:
+            self.ledger.end_turn()
+        self.trim.start(self.ledger.stale_samples)
+
+    def settle(self, mode: Mode) -> None:
+        """After a break: what may still be in the buffer is cut from the next answer."""
+        if mode is Mode.SIMPLEX or self.ledger.is_due:
+            # A new simplex round empties the buffer. A duplex vocoder that made none of what was enough for a window
+            # was awake at the break and threw everything away.
+            self.ledger.end_turn()
+            self.spool.restart()
+        self.ledger.mark()
+        self.trim.start(self.ledger.stale_samples)
