@@ -4,7 +4,6 @@ What it has not answered is kept: a break that stuck swallows it in simplex, and
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
@@ -16,8 +15,8 @@ from duplex.engine.base import ENGINE_INPUT_RATE_HZ, EngineSession, Mode
 from duplex.engine.context import ContextUse
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
-from duplex.engine.llama_wire import check_success, decode_body, image_suffix, prefill_body
-from duplex.errors import EngineStalled, InvalidEvent
+from duplex.engine.llama_wire import check_success, image_suffix, prefill_body
+from duplex.errors import InvalidEvent
 from duplex.wav import write_wav
 
 __all__ = ["Heard", "InputFeed"]
@@ -116,26 +115,6 @@ class InputFeed:
         """Before a decode: one that comes too soon after a prefill may not wait for it."""
         settled_s = self._clock.now() - self._heard_at
         await asyncio.sleep(max(0.0, self._limits.settle_ms / 1000 - settled_s))
-
-    async def read_out(self) -> None:
-        """In simplex, while no response is under way: return when all of it has been evaluated.
-
-        Only a decode waits for that. This one says nothing, because a break that nothing runs for ends the next decode
-        before its first word; the context must be emptied before there is another.
-        """
-        await self.settle()
-        limit_s = self._limits.request_timeout_s
-        await self._http.call("break", {}, limit_s=limit_s)
-        try:
-            async with (
-                asyncio.timeout(limit_s),
-                contextlib.aclosing(self._http.decode(decode_body(round_idx=None))) as events,
-            ):
-                async for _ in events:
-                    pass
-        except TimeoutError:
-            raise EngineStalled(f"the engine did not read what it was given within {limit_s:g} s") from None
-        self.end_decode(0)
 
     def take_unanswered(self) -> list[Heard]:
         """What was heard and not answered, the newest of it, for `feed_again`."""

@@ -44,9 +44,7 @@ class LlamaHttp:
         status, content = await self.post(call, body, limit_s=limit_s)
         check_success(call, status, content)
 
-    async def decode(
-        self, body: JsonObject, *, on_bytes: Callable[[], None] = lambda: None
-    ) -> AsyncGenerator[DecodeEvent, None]:
+    async def decode(self, body: JsonObject, *, on_bytes: Callable[[], None]) -> AsyncGenerator[DecodeEvent, None]:
         """The events of one decode, read to the end of the answer. There is no time limit: the caller watches.
 
         `on_bytes` is called for every piece that arrives. The last event is not passed on; an answer without it is

@@ -7,7 +7,6 @@ every decode is read to its end by a task of the adapter's own, whoever asked fo
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -15,10 +14,11 @@ import httpx
 from duplex.clock import Clock
 from duplex.engine.base import EngineEvent, EngineIdle, EngineSession, Mode
 from duplex.engine.context import ContextUse, may_be_capped
+from duplex.engine.decode_reader import Decoded, read_decode
 from duplex.engine.input_feed import InputFeed
 from duplex.engine.limits import EngineLimits
 from duplex.engine.llama_http import LlamaHttp
-from duplex.engine.llama_wire import DecodeListen, DecodeText, OmniInit, decode_body
+from duplex.engine.llama_wire import OmniInit
 from duplex.engine.mailbox import EventMailbox
 from duplex.engine.omni_setup import OmniSetup
 from duplex.engine.own_tasks import OwnTasks
@@ -30,12 +30,6 @@ from duplex.engine.watch import SpoolWatcher
 from duplex.errors import EngineError, EngineExited, anew
 
 __all__ = ["EngineLimits", "LlamaServerEngine"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    fragments: int
-    duration_s: float
 
 
 class LlamaServerEngine:
@@ -74,7 +68,7 @@ class LlamaServerEngine:
         self._vocoder = Vocoder()
         self._pump: TurnPump | None = None
         self._pump_task: asyncio.Task[None] | None = None
-        self._decode_task: asyncio.Task[_Decoded] | None = None
+        self._decode_task: asyncio.Task[Decoded] | None = None
         self._tasks = OwnTasks(self.fail)
         # Held while a decode starts and while a break is under way: neither may begin inside the other.
         self._turn_lock = asyncio.Lock()
@@ -240,12 +234,16 @@ class LlamaServerEngine:
         if self._feed.is_evaluated:
             return
         if self._mode is Mode.SIMPLEX:
-            await self._feed.read_out()
-        else:
-            # No duplex decode can be kept from speaking, so that is broken off as any other answer.
-            await self._start_decode(Mode.DUPLEX)
-            await self._drain()
-            self._vocoder.settle(Mode.DUPLEX)
+            # When nothing runs for it, it ends the next decode before its first word.
+            await self._break()
+        decode, pump = await self._start_decode(self._mode)
+        pump.drain()
+        await asyncio.wait([decode])
+        self._check()
+        if self._mode is Mode.SIMPLEX and decode.result().is_mute:
+            await self._abandon(pump)
+        elif await self._drain():
+            self._vocoder.settle(self._mode)
 
     # Turns ----------------------------------------------------------------------------------------------------------
 
@@ -265,7 +263,7 @@ class LlamaServerEngine:
             await asyncio.wait([self._pump_task])
         self._check()
 
-    async def _decode_once(self, mode: Mode, breaks: int, *, is_again: bool = False) -> _Decoded | None:
+    async def _decode_once(self, mode: Mode, breaks: int, *, is_again: bool = False) -> Decoded | None:
         """None when a break came before the decode could start: there is then nothing to end."""
         if mode is Mode.SIMPLEX:
             await self._wait_for_turn()
@@ -273,13 +271,13 @@ class LlamaServerEngine:
             self._check()
             if breaks != self._breaks:
                 return None
-            task = await self._start_decode(mode, is_again=is_again)
+            task, _ = await self._start_decode(mode, is_again=is_again)
         # Waiting, not awaiting: the decode goes on when this call is cancelled.
         await asyncio.wait([task])
         self._check()
         return task.result()
 
-    async def _start_decode(self, mode: Mode, *, is_again: bool = False) -> asyncio.Task[_Decoded]:
+    async def _start_decode(self, mode: Mode, *, is_again: bool = False) -> tuple[asyncio.Task[Decoded], TurnPump]:
         """Under the turn lock."""
         pump = await self._start_pump(mode)
         await self._feed.settle()
@@ -287,7 +285,7 @@ class LlamaServerEngine:
         self._decode_task = self._tasks.start(self._run_decode(pump, mode), "engine-decode")
         if self._pump_task is None or self._pump_task.done():
             self._pump_task = self._tasks.start(self._run_pump(pump, mode), "engine-spool")
-        return self._decode_task
+        return self._decode_task, pump
 
     async def _start_pump(self, mode: Mode) -> TurnPump:
         if mode is Mode.DUPLEX:
@@ -317,23 +315,12 @@ class LlamaServerEngine:
             limits=self._limits,
         )
 
-    async def _run_decode(self, pump: TurnPump, mode: Mode) -> _Decoded:
-        started_at = self._clock.now()
-        fragments, is_answer, listens = 0, False, False
-        body = decode_body(round_idx=self._round_idx if mode is Mode.SIMPLEX else None)
-        async with contextlib.aclosing(self._http.decode(body, on_bytes=pump.receive_byte)) as events:
-            async for event in events:
-                is_answer = True
-                match event:
-                    case DecodeText(text):
-                        fragments += 1
-                        pump.receive_fragment(text)
-                    case DecodeListen():
-                        listens = True
-        pump.end_decode(listens=listens, is_answer=is_answer)
-        self._feed.end_decode(fragments)
-        self._is_capped = mode is Mode.SIMPLEX and may_be_capped(fragments, self._n_predict)
-        return _Decoded(fragments, self._clock.now() - started_at)
+    async def _run_decode(self, pump: TurnPump, mode: Mode) -> Decoded:
+        round_idx = self._round_idx if mode is Mode.SIMPLEX else None
+        decoded = await read_decode(self._http, pump, self._clock, round_idx=round_idx)
+        self._feed.end_decode(decoded.fragments)
+        self._is_capped = mode is Mode.SIMPLEX and may_be_capped(decoded.fragments, self._n_predict)
+        return decoded
 
     async def _run_pump(self, pump: TurnPump, mode: Mode) -> None:
         try:
@@ -352,8 +339,7 @@ class LlamaServerEngine:
             self._check()
         if pump.is_active and not pump.is_flagged:
             self._vocoder.ledger.mark()
-            await self._http.call("break", {}, limit_s=self._limits.request_timeout_s)
-            self._was_broken = True
+            await self._break()
             pump.drain()
         await asyncio.wait([task])
         self._check()
@@ -361,14 +347,23 @@ class LlamaServerEngine:
         self._needs_reset = self._is_capped and not pump.is_flagged
         return True
 
+    async def _break(self) -> None:
+        await self._http.call("break", {}, limit_s=self._limits.request_timeout_s)
+        self._was_broken = True
+
+    async def _abandon(self, pump: TurnPump) -> None:
+        """End a simplex round that was never answered."""
+        pump.abandon()
+        if self._pump_task is not None:
+            await asyncio.wait([self._pump_task])
+        self._needs_reset = False
+
     async def _say_again(self, breaks: int) -> None:
         """Clear the flag that stuck, at the price of the context, and ask the round's question again. Once."""
         async with self._turn_lock:
             if self._pump is None or breaks != self._breaks:
                 return
-            self._pump.abandon()
-            if self._pump_task is not None:
-                await asyncio.wait([self._pump_task])
+            await self._abandon(self._pump)
             await self._hear_anew()
         await self._decode_once(Mode.SIMPLEX, breaks, is_again=True)
 

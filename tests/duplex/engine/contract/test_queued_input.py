@@ -94,3 +94,18 @@ async def test_nor_is_it_heard_after_a_break_that_forgets(
             await heard.until_idle()
             assert heard.events == [EngineIdle(interrupted=True)]
             await _hear_only_what_is_new(running, heard, mode)
+
+
+async def test_nor_where_the_break_before_the_reading_is_lost(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.fault("lost_break")
+        for _ in range(2):
+            await running.engine.begin(EngineSession(Mode.SIMPLEX))
+            async with listening(running.engine) as heard:
+                await _queue(running)
+                await running.engine.finish()
+                assert heard.events == []
+            assert running.spool_files() == []
+        await running.engine.begin(EngineSession(Mode.SIMPLEX))
+        async with listening(running.engine) as heard:
+            await _hear_only_what_is_new(running, heard, Mode.SIMPLEX)
