@@ -7,7 +7,7 @@ from contextvars import Context
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["beside", "first_of", "task_group", "wait_at_most"]
+__all__ = ["beside", "first_of", "forget_where", "task_group", "wait_at_most"]
 
 _T = TypeVar("_T")
 
@@ -38,8 +38,10 @@ async def first_of(**coroutines: Coroutine[object, object, None]) -> None:
     """Run `coroutines` as tasks of those names until one returns or fails; the others are cancelled."""
     async with task_group() as group:
         tasks = _started(group, coroutines)
+        # Not `asyncio.wait`: its frame knows the tasks, and is a part of the cancellation that meets their error.
+        is_one_done = _event_of(tasks)
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await is_one_done.wait()
         finally:
             _cancel_all(tasks)
 
@@ -48,6 +50,23 @@ def _started(
     group: asyncio.TaskGroup, coroutines: Mapping[str, Coroutine[object, object, None]]
 ) -> list[asyncio.Task[None]]:
     return [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
+
+
+def _event_of(tasks: list[asyncio.Task[None]]) -> asyncio.Event:
+    """Set when one of them is done."""
+    event = asyncio.Event()
+    for task in tasks:
+        task.add_done_callback(lambda _: event.set())
+    return event
+
+
+def forget_where(task: asyncio.Task[Any]) -> None:
+    """Where a task was cancelled: it keeps the error, whose traceback keeps frames, which may keep the task."""
+    if task.cancelled():
+        try:
+            task.exception()
+        except asyncio.CancelledError as error:
+            error.__traceback__ = None
 
 
 def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
@@ -73,12 +92,10 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
             while group.running:
                 await asyncio.wait(group.running)
     except BaseExceptionGroup as group_error:
-        if _is_being_cancelled():
-            # A cancellation that meets an error would be lost with it, and what is to end would go on for ever.
-            raise asyncio.CancelledError from None
         # In its traceback is the frame that made it, and knows it.
         group_error.__traceback__ = None
-        error = group_error
+        # A cancellation that meets an error would be lost with it, and what is to end would go on for ever.
+        error = asyncio.CancelledError() if _is_being_cancelled() else group_error
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
     if error is not None:
@@ -124,9 +141,4 @@ class _TaskGroup(asyncio.TaskGroup):
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self.running.discard(task)
-        if task.cancelled():
-            # It keeps the error, whose traceback keeps the groups within, which keep the task.
-            try:
-                task.exception()
-            except asyncio.CancelledError as error:
-                error.__traceback__ = None
+        forget_where(task)

@@ -41,6 +41,10 @@ async def at_most(send_s: float) -> AsyncIterator[asyncio.Timeout]:
     """What is sent in the body leaves within so many seconds. Raises `ClientStalled` when it does not."""
     try:
         async with asyncio.timeout(send_s) as patience:
-            yield patience
+            try:
+                yield patience
+            finally:
+                # It keeps the task; of an error that ends the task, this frame is a part.
+                del patience
     except TimeoutError:
         raise ClientStalled(f"The client has not read for {send_s:.0f} s.") from None

@@ -247,6 +247,8 @@ class Seat:
         finally:
             if self._sending is patience:
                 self._sending = None
+            # It keeps the task; of an error that ends the task, this frame is a part.
+            del patience
         return False
 
     def _interrupt_sending(self) -> None:

@@ -69,7 +69,7 @@ class LlamaServerEngine:
         self._pump: TurnPump | None = None
         self._pump_task: asyncio.Task[None] | None = None
         self._decode_task: asyncio.Task[Decoded] | None = None
-        self._tasks = OwnTasks(self.fail)
+        self._tasks = OwnTasks()
         # Held while a decode starts and while a break is under way: neither may begin inside the other.
         self._turn_lock = asyncio.Lock()
         # Held by a prefill, and, inside the other, while the context is emptied.
@@ -109,7 +109,7 @@ class LlamaServerEngine:
         with self._failing():
             if mode is Mode.SIMPLEX and not self._feed.is_open:
                 await self._open_round()
-            task = self._tasks.start(self._hear(pcm, image, slices), "engine-prefill")
+            task = self._tasks.start(self._hear(pcm, image, slices), "engine-prefill", self.fail)
             # Waiting, not awaiting: the engine hears what it was sent also when this call is cancelled.
             await asyncio.wait([task])
             self._check()
@@ -282,9 +282,9 @@ class LlamaServerEngine:
         pump = await self._start_pump(mode)
         await self._feed.settle()
         pump.start_decode(is_again=is_again)
-        self._decode_task = self._tasks.start(self._run_decode(pump, mode), "engine-decode")
+        self._decode_task = self._tasks.start(self._run_decode(pump, mode), "engine-decode", self.fail)
         if self._pump_task is None or self._pump_task.done():
-            self._pump_task = self._tasks.start(self._run_pump(pump, mode), "engine-spool")
+            self._pump_task = self._tasks.start(self._run_pump(pump, mode), "engine-spool", self.fail)
         return self._decode_task, pump
 
     async def _start_pump(self, mode: Mode) -> TurnPump:

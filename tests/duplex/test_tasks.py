@@ -1,5 +1,8 @@
 import asyncio
 import contextlib
+import gc
+import weakref
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -110,3 +113,63 @@ async def test_the_first_to_fail_ends_the_others_and_its_error_leaves_as_itself(
 
     with pytest.raises(ValueError, match="why"):
         await first_of(slow=asyncio.Event().wait(), broken=fails())  # type: ignore[arg-type]
+
+
+class Witness:
+    """Something a frame knows."""
+
+
+async def _fails_beside(witness: Witness) -> None:
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError(type(witness).__name__)
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    async with beside(waits=waits()):
+        await first_of(slow=waits(), broken=fails())
+
+
+async def _is_cancelled_within(witness: Witness) -> None:
+    async def knows_its_task() -> None:
+        task = asyncio.current_task()
+        await asyncio.Event().wait()
+        del task
+
+    async with beside(knows=knows_its_task()):
+        await asyncio.sleep(0)
+    del witness
+
+
+async def _is_cancelled_when_it_fails(witness: Witness) -> None:
+    async def fails_when_it_has_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError(type(witness).__name__)
+
+    async def waits() -> None:
+        async with task_group() as group:
+            group.create_task(fails_when_it_has_to_end())
+
+    async with beside(waits=waits()):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("body", [_fails_beside, _is_cancelled_within, _is_cancelled_when_it_fails])
+async def test_what_a_failing_body_knew_does_not_wait_for_the_collector(
+    body: Callable[[Witness], Awaitable[None]],
+) -> None:
+    witness = Witness()
+    gone = weakref.ref(witness)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            await body(witness)
+        del witness
+        assert gone() is None
+    finally:
+        gc.enable()

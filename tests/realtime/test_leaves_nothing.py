@@ -5,8 +5,10 @@ import gc
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from unittest import mock
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from duplex.conversation import Conversation
 from duplex.errors import EngineExited
@@ -67,6 +69,17 @@ async def vanishes_while_it_is_answered(client: Peer, pool: Pool) -> None:
     client.connection.transport.abort()
 
 
+async def cannot_be_sent_to(client: Peer, pool: Pool) -> None:
+    pool.engine.script.append(answer("A long one.", 20.0))
+
+    async def fails(*_: object) -> None:
+        raise WebSocketDisconnect(1006)
+
+    with mock.patch("realtime.seat.send", fails):
+        await ask(client)
+        await client.closed()
+
+
 async def loses_its_engine(client: Peer, pool: Pool) -> None:
     pool.engine.emit(EngineExited("The engine was killed by SIGKILL."))
     assert await client.closed() == 1011
@@ -107,6 +120,7 @@ def watched(gone: "asyncio.Queue[type]", others: list[object]) -> list[type]:
         hangs_up,
         vanishes,
         vanishes_while_it_is_answered,
+        cannot_be_sent_to,
         loses_its_engine,
         loses_its_engine_while_it_is_answered,
         gets_another_engine_and_hangs_up,

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -850,3 +852,24 @@ async def test_an_exit_that_somebody_else_notices_ends_the_wait_for_audio(bench:
     assert isinstance(prefill.result(), EngineExited)
     with pytest.raises(EngineExited):
         await bench.until_idle()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_an_engine_that_is_replaced_does_not_wait_for_the_collector(tmp_path: Path, *, fails: bool) -> None:
+    """It has heard minutes, and a server whose engines fail makes one after the other."""
+    bench = Bench(tmp_path, EngineLimits(settle_ms=0))
+    gc.collect()
+    gc.disable()
+    try:
+        await bench.engine.begin(SIMPLEX)
+        await bench.answer(says("a"))
+        await bench.engine.prefill(SECOND)
+        if fails:
+            bench.engine.fail(EngineExited("The engine was killed."))
+        bench.llama.decodes = [says_nothing]
+        await bench.engine.finish()
+        gone = weakref.ref(bench.engine)
+        del bench
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -18,8 +18,8 @@ async def _after(event: asyncio.Event, outcome: object) -> object:
 
 
 async def test_a_task_outlives_the_wait_for_it() -> None:
-    tasks, go = OwnTasks(_must_not_fail), asyncio.Event()
-    task = tasks.start(_after(go, "done"), "work")
+    tasks, go = OwnTasks(), asyncio.Event()
+    task = tasks.start(_after(go, "done"), "work", _must_not_fail)
     waiter = asyncio.ensure_future(asyncio.wait([task]))
     await asyncio.sleep(0)
     waiter.cancel()
@@ -31,8 +31,8 @@ async def test_a_task_outlives_the_wait_for_it() -> None:
 @pytest.mark.parametrize("outcome", [EngineExited("dead"), OSError(28, "No space left"), RuntimeError("a bug")])
 async def test_a_failure_is_told(outcome: Exception) -> None:
     told: list[Exception] = []
-    tasks, go = OwnTasks(told.append), asyncio.Event()
-    task = tasks.start(_after(go, outcome), "work")
+    tasks, go = OwnTasks(), asyncio.Event()
+    task = tasks.start(_after(go, outcome), "work", told.append)
     go.set()
     await asyncio.wait([task])
     await asyncio.sleep(0)
@@ -41,8 +41,8 @@ async def test_a_failure_is_told(outcome: Exception) -> None:
 
 @pytest.mark.parametrize("outcome", ["fine", InvalidEvent("no picture")])
 async def test_what_is_no_failure_is_not_told(outcome: object) -> None:
-    tasks, go = OwnTasks(_must_not_fail), asyncio.Event()
-    task = tasks.start(_after(go, outcome), "work")
+    tasks, go = OwnTasks(), asyncio.Event()
+    task = tasks.start(_after(go, outcome), "work", _must_not_fail)
     go.set()
     await asyncio.wait([task])
     await asyncio.sleep(0)
@@ -62,8 +62,8 @@ async def test_stopping_breaks_off_once_and_waits() -> None:
             await hung_up.wait()
             raise
 
-    tasks = OwnTasks(_must_not_fail)
-    task = tasks.start(hangs_up_slowly(), "work")
+    tasks = OwnTasks()
+    task = tasks.start(hangs_up_slowly(), "work", _must_not_fail)
     await asyncio.sleep(0)
     tasks.cancel()
     await asyncio.sleep(0)
