@@ -1,7 +1,8 @@
 """llama-server's calls over HTTP: one at a time, every failure an `EngineError`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import httpx
 
@@ -26,18 +27,8 @@ class LlamaHttp:
     async def post(self, call: str, body: JsonObject, *, limit_s: float) -> tuple[int, bytes]:
         """Status and body of the answer. Raises EngineStalled after `limit_s`, or after 5 s without a connection, and
         EngineExited when the line breaks."""
-        timeout = httpx.Timeout(limit_s, connect=_CONNECT_S)
-        async with self._one_at_a_time:
-            self._check(call)
-            try:
-                response = await self._client.post(self._url(call), json=body, timeout=timeout)
-            except httpx.ConnectTimeout:
-                raise _unconnected(call) from None
-            except httpx.TimeoutException:
-                raise EngineStalled(f"the engine did not answer {call} within {limit_s:g} s") from None
-            except httpx.TransportError as error:
-                raise _exited(call, error) from error
-        return response.status_code, response.content
+        async with self._ask(call, body, httpx.Timeout(limit_s, connect=_CONNECT_S)) as response:
+            return response.status_code, await response.aread()
 
     async def call(self, call: str, body: JsonObject, *, limit_s: float) -> None:
         """Make a call that must succeed. Raises EngineRefused with the engine's words when it does not."""
@@ -50,47 +41,50 @@ class LlamaHttp:
         `on_bytes` is called for every piece that arrives. The last event is not passed on; an answer without it is
         EngineRefused. Raises EngineStalled after 5 s without a connection, EngineExited when the line breaks.
         """
-        timeout = httpx.Timeout(_CONNECT_S, read=None)
         decoder = SseDecoder()
         is_done = False
-        async with self._one_at_a_time:
-            self._check("decode")
-            try:
-                request = self._client.stream("POST", self._url("decode"), json=body, timeout=timeout)
-                async with request as response:
-                    if response.status_code != 200:
-                        check_success("decode", response.status_code, await response.aread())
-                        raise EngineRefused(f"the engine answered decode with {response.status_code}")
-                    async for piece in response.aiter_raw():
-                        on_bytes()
-                        for payload in decoder.feed(piece):
-                            event = parse_decode_event(payload)
-                            if isinstance(event, DecodeDone):
-                                is_done = True
-                            elif is_done:
-                                raise EngineRefused("the engine's answer goes on after its end")
-                            else:
-                                yield event
-            except httpx.ConnectTimeout:
-                raise _unconnected("decode") from None
-            except httpx.TransportError as error:
-                raise _exited("decode", error) from error
+        async with self._ask("decode", body, httpx.Timeout(_CONNECT_S, read=None)) as response:
+            if response.status_code != 200:
+                check_success("decode", response.status_code, await response.aread())
+                raise EngineRefused(f"the engine answered decode with {response.status_code}")
+            async for piece in response.aiter_raw():
+                on_bytes()
+                for payload in decoder.feed(piece):
+                    event = parse_decode_event(payload)
+                    if isinstance(event, DecodeDone):
+                        is_done = True
+                    elif is_done:
+                        raise EngineRefused("the engine's answer goes on after its end")
+                    else:
+                        yield event
         decoder.close()
         if not is_done:
             raise EngineRefused("the engine's answer ended without its last event")
 
-    def _check(self, call: str) -> None:
-        if self._client.is_closed:
-            # By whoever watches the process: it died before it was asked.
-            raise EngineExited(f"the engine has ended, and cannot be asked for {call}")
+    @contextlib.asynccontextmanager
+    async def _ask(self, call: str, body: JsonObject, patience: httpx.Timeout) -> AsyncIterator[httpx.Response]:
+        """The answer, of which the head has come; the rest is read in the body."""
+        async with self._one_at_a_time:
+            if self._client.is_closed:
+                # By whoever watches the process: it died before it was asked.
+                raise EngineExited(f"the engine has ended, and cannot be asked for {call}")
+            response = None
+            try:
+                async with self._client.stream("POST", self._url(call), json=body, timeout=patience) as response:
+                    yield response
+            except httpx.ConnectTimeout:
+                raise EngineStalled(f"the engine took no connection for {call} within {_CONNECT_S:g} s") from None
+            except httpx.TimeoutException:
+                raise EngineStalled(f"the engine did not answer {call} within {patience.write:g} s") from None
+            except httpx.TransportError as error:
+                raise EngineExited(
+                    f"the connection to the engine broke during {call}: {type(error).__name__}"
+                ) from error
+            finally:
+                if response is not None:
+                    # In httpx a response and its stream know each other: forty objects for the collector, twice a
+                    # second in each call.
+                    response.stream = httpx.ByteStream(b"")
 
     def _url(self, call: str) -> str:
         return f"{self._base_url}/v1/stream/{call}"
-
-
-def _unconnected(call: str) -> EngineStalled:
-    return EngineStalled(f"the engine took no connection for {call} within {_CONNECT_S:g} s")
-
-
-def _exited(call: str, error: httpx.TransportError) -> EngineExited:
-    return EngineExited(f"the connection to the engine broke during {call}: {type(error).__name__}")

@@ -27,7 +27,7 @@ from duplex.engine.spool_files import SpoolFiles, remove_files, remove_output
 from duplex.engine.turn_pump import TurnPump
 from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import SpoolWatcher
-from duplex.errors import EngineError, EngineExited, anew
+from duplex.errors import EngineError, EngineExited, InvalidEvent, anew
 
 __all__ = ["EngineLimits", "LlamaServerEngine"]
 
@@ -113,7 +113,8 @@ class LlamaServerEngine:
             # Waiting, not awaiting: the engine hears what it was sent also when this call is cancelled.
             await asyncio.wait([task])
             self._check()
-            task.result()
+            if isinstance(error := task.exception(), InvalidEvent):
+                raise anew(error)
 
     async def decode(self) -> None:
         """Let the model think and speak. Cancelling the call does not stop the engine's decode."""

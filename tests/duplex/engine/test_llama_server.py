@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -178,6 +179,20 @@ async def test_an_image_alone(bench: Bench) -> None:
     assert [body["cnt"] for body in bodies] == [0, 1, 1]
     assert [bool(body["audio_path_prefix"]) for body in bodies] == [False, False, True]
     assert [body.get("max_slice_nums") for body in bodies] == [2, 1, None]
+
+
+async def test_a_picture_that_is_refused_does_not_wait_for_the_collector(bench: Bench) -> None:
+    await bench.engine.begin(SIMPLEX)
+    bench.llama.answers["prefill"] = [error(500, "stream_prefill failed")]
+    picture = b"\xff\xd8\xff" + bytes(999)
+    known = sys.getrefcount(picture)
+    gc.disable()
+    try:
+        with pytest.raises(InvalidEvent):
+            await bench.engine.prefill(b"", image=picture)
+        assert sys.getrefcount(picture) == known
+    finally:
+        gc.enable()
 
 
 async def test_a_prompt_that_nothing_was_said_to_is_not_built_again(tmp_path: Path) -> None:
