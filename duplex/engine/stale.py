@@ -9,6 +9,8 @@ Every sample the vocoder makes stands for a token, so the sum is exact: tokens g
 against the real vocoder: 3 + 26 + 26 tokens in three windows give 20160 + 24000 + 8640 samples, 55 tokens' worth.
 """
 
+from collections import deque
+
 __all__ = ["HELD_SAMPLES", "TOKEN_SAMPLES", "HeadTrim", "VocoderLedger"]
 
 TOKEN_SAMPLES = 960
@@ -29,7 +31,9 @@ class VocoderLedger:
 
     def __init__(self) -> None:
         self._buffered = PREFIX_TOKENS
-        self._since_mark = 0
+        self._since_mark: deque[int] = deque()
+        self._windows_since_mark = 0
+        self._is_dropped = False
         self._is_prefix_only = True
         self._held = 0
 
@@ -59,7 +63,7 @@ class VocoderLedger:
     def receive_tokens(self, tokens: int) -> None:
         """A group of `tokens` has been handed to the vocoder."""
         self._buffered += tokens
-        self._since_mark += tokens
+        self._since_mark.append(tokens)
         self._is_prefix_only = self._is_prefix_only and tokens == 0
 
     def receive_wav(self, *, is_piecemeal: bool = False) -> None:
@@ -72,21 +76,43 @@ class VocoderLedger:
         self._buffered -= STEP_TOKENS
         if not is_piecemeal:
             self._buffered = max(self._buffered, LOOKAHEAD_TOKENS)
+        self._windows_since_mark += 1
         self._held = HELD_SAMPLES
 
     def mark(self) -> None:
         """A moment at which the vocoder may drop what it has: a break, or the end of a drain."""
-        self._since_mark = 0
+        self._since_mark.clear()
+        self._windows_since_mark = 0
+        self._is_dropped = False
 
     def drop_before_mark(self) -> None:
         """The vocoder has dropped everything it had at the mark, which its file numbers show later than it happens."""
-        self._buffered = PREFIX_TOKENS + self._since_mark
-        self._is_prefix_only = self._since_mark == 0
+        self._buffered = PREFIX_TOKENS + sum(self._since_mark)
+        self._is_dropped = True
+        self._is_prefix_only = not any(self._since_mark)
+
+    def drop_what_is_due(self) -> bool:
+        """The vocoder is quiet, so what is still due was dropped: what it had at the mark and, because a break does not
+        wake it, the first groups that came after.
+
+        Returns whether it counts anew for certain. Where it has rendered since the mark, that may have been before the
+        drop or after, and only its next number tells; till then it counts as after, which leaves more to cut.
+        """
+        if not self.is_due:
+            return False
+        is_certain = not (self._is_dropped or self._windows_since_mark)
+        if not self._is_dropped:
+            self._buffered = PREFIX_TOKENS + sum(self._since_mark) - STEP_TOKENS * self._windows_since_mark
+        while self.is_due and self._since_mark:
+            self._buffered -= self._since_mark.popleft()
+        if not self._since_mark or self._buffered < LOOKAHEAD_TOKENS:
+            self.end_turn()
+        return is_certain
 
     def end_turn(self) -> None:
         """The turn was flushed, or a new round began: the buffer is as new. What is held back stays."""
         self._buffered = PREFIX_TOKENS
-        self._since_mark = 0
+        self._since_mark.clear()
         self._is_prefix_only = True
 
 

@@ -27,10 +27,10 @@ class Vocoder:
 
     def settle(self, mode: Mode) -> None:
         """After a break: what may still be in the buffer is cut from the next answer."""
-        if mode is Mode.SIMPLEX or self.ledger.is_due:
-            # A new simplex round empties the buffer. A duplex vocoder that made none of what was enough for a window
-            # was awake at the break and threw everything away.
+        if mode is Mode.SIMPLEX:
+            # A new round empties the buffer.
             self.ledger.end_turn()
+        elif self.ledger.drop_what_is_due():
             self.spool.restart()
         self.ledger.mark()
         self.trim.start(self.ledger.stale_samples)

@@ -29,6 +29,11 @@ def restarted(ledger: VocoderLedger) -> None:
     ledger.drop_before_mark()
 
 
+def quiet(ledger: VocoderLedger) -> None:
+    ledger.drop_what_is_due()
+    ledger.mark()
+
+
 @pytest.mark.parametrize(
     ("steps", "stale"),
     [
@@ -42,6 +47,18 @@ def restarted(ledger: VocoderLedger) -> None:
         ([group(), wav, flag, group(), wav], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
         ([group(), wav, broken, restarted], HELD_SAMPLES),
         ([group(), wav, broken, group(), restarted, wav], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
+        ([group(), wav, broken, quiet], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
+        ([group(), broken, quiet], 0),
+        ([broken, group(), quiet], 0),
+        ([broken, group(), group(10), quiet], 13 * TOKEN_SAMPLES),
+        ([group(), wav, broken, group(), group(), restarted, wav, quiet], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
+        ([group(), wav, broken, group(), group(), restarted, wav, wav, quiet], HELD_SAMPLES + 5 * TOKEN_SAMPLES),
+        ([group(), wav, broken, group(), group(), quiet], HELD_SAMPLES),
+        ([broken, group(), group(), wav, quiet], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
+        ([broken, group(), group(), wav, quiet, restarted], HELD_SAMPLES),
+        ([group(), broken, wav, group(), group(10), quiet], HELD_SAMPLES + 14 * TOKEN_SAMPLES),
+        ([group(), broken, wav, wav, group(), quiet], HELD_SAMPLES),
+        ([group(), wav, broken, quiet, quiet], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
     ],
     ids=[
         "fresh",
@@ -54,6 +71,18 @@ def restarted(ledger: VocoderLedger) -> None:
         "the turn after a flag",
         "emptied by the break",
         "emptied, and the group that ended after it",
+        "a break that emptied nothing",
+        "emptied unseen",
+        "the break met the group that woke it",
+        "the break met the group that woke it, and a rest came after",
+        "the break met the group that woke it, and the next was rendered",
+        "emptied at once, and both groups were rendered",
+        "emptied unseen with both groups",
+        "the first window of all may be older than the drop or newer",
+        "it was older, as the next number shows",
+        "the break met a window, and the group after it was dropped",
+        "more was rendered than can have come after the drop",
+        "quiet twice",
     ],
 )
 def test_stale_head(steps: list[Step], stale: int) -> None:
@@ -103,6 +132,25 @@ def test_windows_that_come_before_their_groups_file_are_owed_no_second_time(
         ledger.receive_wav(is_piecemeal=True)
     assert not ledger.is_due
     assert ledger.buffered_tokens == 3 + sum(groups) % 25
+
+
+def test_a_drop_counts_anew_for_certain_where_nothing_was_rendered() -> None:
+    ledger = VocoderLedger()
+    ledger.receive_tokens(26)
+    assert ledger.drop_what_is_due()
+    assert not ledger.drop_what_is_due()
+    ledger.mark()
+    ledger.receive_tokens(26)
+    ledger.receive_wav()
+    ledger.receive_tokens(26)
+    assert not ledger.drop_what_is_due()
+    ledger.mark()
+    ledger.receive_tokens(26)
+    ledger.receive_tokens(26)
+    ledger.drop_before_mark()
+    ledger.receive_wav()
+    assert not ledger.drop_what_is_due()
+    assert ledger.buffered_tokens == 4
 
 
 def test_a_wav_out_of_nowhere_leaves_what_was_looked_ahead() -> None:

@@ -26,8 +26,8 @@ def test_a_conversation_begins_without_the_end_of_the_last(mode: Mode, cut: int)
 @pytest.mark.parametrize(
     ("mode", "tokens", "is_rendered", "cut", "counts_anew"),
     [
-        (Mode.SIMPLEX, 10, False, 0, True),
-        (Mode.SIMPLEX, 26, True, HELD_SAMPLES, True),
+        (Mode.SIMPLEX, 10, False, 0, False),
+        (Mode.SIMPLEX, 26, True, HELD_SAMPLES, False),
         (Mode.DUPLEX, 10, False, 13 * TOKEN_SAMPLES, False),
         (Mode.DUPLEX, 26, True, HELD_SAMPLES + 4 * TOKEN_SAMPLES, False),
         (Mode.DUPLEX, 26, False, 0, True),

@@ -154,6 +154,24 @@ async def test_the_next_conversation_hears_nothing_of_the_last(parrot_factory: E
             assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) < 0.02
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_nor_when_the_break_meets_groups_on_their_way(parrot_factory: EngineFactory, steps: int) -> None:
+    """The vocoder sleeps at the break: the group that wakes it is dropped with what it had, and what follows stays."""
+    async with parrot_factory() as running:
+        for old_hz, new_hz in ((OLD_HZ, NEW_HZ), (NEW_HZ, OLD_HZ)):
+            await running.engine.begin(DUPLEX)
+            async with listening(running.engine):
+                await say(running, [tone(1.0, old_hz)] * 2 + [silence(1.0)] * steps)
+                await running.engine.finish()
+            await running.engine.begin(DUPLEX)
+            async with listening(running.engine) as heard:
+                await say(running, [tone(1.0, new_hz)] * 2 + [silence(1.0)])
+                await step_until_idle(running, heard)
+                assert loudness_at(heard.pcm, new_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
+                assert loudness_at(heard.pcm, old_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+            await running.engine.finish()
+
+
 async def test_a_step_that_speaks_and_listens(parrot_factory: EngineFactory) -> None:
     async with parrot_factory() as running:
         await running.fault("script", "LTL")
