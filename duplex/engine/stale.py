@@ -112,8 +112,8 @@ class VocoderLedger:
     def end_turn(self) -> None:
         """The turn was flushed, or a new round began: the buffer is as new. What is held back stays."""
         self._buffered = PREFIX_TOKENS
-        self._since_mark.clear()
         self._is_prefix_only = True
+        self.mark()
 
 
 class HeadTrim:

@@ -58,6 +58,7 @@ def quiet(ledger: VocoderLedger) -> None:
         ([broken, group(), group(), wav, quiet, restarted], HELD_SAMPLES),
         ([group(), broken, wav, group(), group(10), quiet], HELD_SAMPLES + 14 * TOKEN_SAMPLES),
         ([group(), broken, wav, wav, group(), quiet], HELD_SAMPLES),
+        ([broken, group(), wav, flag, group(), quiet], HELD_SAMPLES),
         ([group(), wav, broken, quiet, quiet], HELD_SAMPLES + 4 * TOKEN_SAMPLES),
     ],
     ids=[
@@ -82,6 +83,7 @@ def quiet(ledger: VocoderLedger) -> None:
         "it was older, as the next number shows",
         "the break met a window, and the group after it was dropped",
         "more was rendered than can have come after the drop",
+        "what was rendered before a flag says nothing of what came after it",
         "quiet twice",
     ],
 )
