@@ -1,5 +1,6 @@
 """For all tests."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,12 @@ def nothing_holds_up_the_loop() -> Iterator[None]:
     with LoopWatch() as watch:
         yield
     assert watch.found == []
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """What the test leaves in cycles stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

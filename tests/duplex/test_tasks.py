@@ -1,6 +1,5 @@
 import asyncio
 import contextlib
-import gc
 import weakref
 from collections.abc import Awaitable, Callable
 
@@ -158,18 +157,14 @@ async def _is_cancelled_when_it_fails(witness: Witness) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.usefixtures("without_collector")
 @pytest.mark.parametrize("body", [_fails_beside, _is_cancelled_within, _is_cancelled_when_it_fails])
 async def test_what_a_failing_body_knew_does_not_wait_for_the_collector(
     body: Callable[[Witness], Awaitable[None]],
 ) -> None:
     witness = Witness()
     gone = weakref.ref(witness)
-    gc.collect()
-    gc.disable()
-    try:
-        with contextlib.suppress(ValueError):
-            await body(witness)
-        del witness
-        assert gone() is None
-    finally:
-        gc.enable()
+    with contextlib.suppress(ValueError):
+        await body(witness)
+    del witness
+    assert gone() is None

@@ -42,13 +42,10 @@ End = Callable[[Peer, Pool], Awaitable[None]]
 
 
 @pytest.fixture
-def without_collector() -> Iterator[None]:
-    # pytest keeps every record, and a record the error that it tells of.
+def without_records() -> Iterator[None]:
+    """pytest keeps every record, and a record the error that it tells of."""
     logging.disable()
-    gc.collect()
-    gc.disable()
     yield
-    gc.enable()
     logging.disable(logging.NOTSET)
 
 
@@ -113,7 +110,7 @@ def watched(gone: "asyncio.Queue[type]", others: list[object]) -> list[type]:
     return [type(one) for one in mine]
 
 
-@pytest.mark.usefixtures("without_collector")
+@pytest.mark.usefixtures("without_collector", "without_records")
 @pytest.mark.parametrize(
     "end",
     [
@@ -136,7 +133,7 @@ async def test_nothing_of_a_call_waits_for_the_collector(end: End) -> None:
         await _until_gone(kinds, gone)
 
 
-@pytest.mark.usefixtures("without_collector")
+@pytest.mark.usefixtures("without_collector", "without_records")
 @pytest.mark.parametrize(
     ("path", "query", "first", "begun"),
     [

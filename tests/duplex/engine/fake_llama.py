@@ -124,3 +124,13 @@ def says(*fragments: str, wavs: int = 1, flag: bool = True) -> Decode:
         yield sse(OVER) + DONE
 
     return decode
+
+
+async def says_nothing(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
+    """A simplex answer to a break that nothing ran for."""
+    yield sse(OVER) + DONE
+
+
+async def listens(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
+    """A duplex step without a word."""
+    yield sse(LISTEN) + DONE

@@ -1,5 +1,4 @@
 import gc
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -8,7 +7,7 @@ import pytest
 from duplex.engine.llama_http import LlamaHttp
 from duplex.engine.llama_wire import DecodeListen
 from duplex.errors import EngineError, EngineExited, EngineStalled
-from tests.duplex.engine.fake_llama import DONE, LISTEN, FakeLlama, sse
+from tests.duplex.engine.fake_llama import FakeLlama, listens
 
 
 @pytest.mark.parametrize(
@@ -44,28 +43,20 @@ async def test_a_call_after_the_end_is_no_bug() -> None:
         await anext(engine.decode({}, on_bytes=lambda: None))
 
 
+@pytest.mark.usefixtures("without_collector")
 async def test_nothing_of_a_call_waits_for_the_collector(tmp_path: Path) -> None:
     llama = FakeLlama(tmp_path, is_initialised=True, decodes=[listens])
-    gc.collect()
-    gc.disable()
     before = _responses()
-    try:
-        async with llama.client() as client:
-            engine = LlamaHttp("http://127.0.0.1:1", client)
-            assert await engine.post("break", {}, limit_s=60.0) == (200, b'{"success":true}')
-            events = [event async for event in engine.decode({}, on_bytes=lambda: None)]
-        assert events == [DecodeListen()]
-        assert _responses() == before
-    finally:
-        gc.enable()
+    async with llama.client() as client:
+        engine = LlamaHttp("http://127.0.0.1:1", client)
+        assert await engine.post("break", {}, limit_s=60.0) == (200, b'{"success":true}')
+        events = [event async for event in engine.decode({}, on_bytes=lambda: None)]
+    assert events == [DecodeListen()]
+    assert _responses() == before
 
 
 def _responses() -> int:
     return sum(isinstance(one, httpx.Response) for one in gc.get_objects())
-
-
-async def listens(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
-    yield sse(LISTEN) + DONE
 
 
 def _failing(fault: type[httpx.TransportError]) -> httpx.AsyncClient:

@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -22,9 +21,11 @@ from tests.duplex.engine.fake_llama import (
     Decode,
     FakeLlama,
     error,
+    listens,
     put_flag,
     put_wav,
     says,
+    says_nothing,
     sse,
     text,
 )
@@ -83,16 +84,6 @@ class Bench:
     def files(self) -> list[str]:
         """What lies in both directories."""
         return [path.name for root in (self.output_dir, self.input_dir) for path in root.rglob("*") if path.is_file()]
-
-
-async def says_nothing(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
-    """A simplex answer to a break that nothing ran for."""
-    yield sse(OVER) + DONE
-
-
-async def listens(_: FakeLlama, __: Path) -> AsyncIterator[bytes]:
-    """A duplex step without a word."""
-    yield sse(LISTEN) + DONE
 
 
 @pytest.fixture
@@ -181,18 +172,15 @@ async def test_an_image_alone(bench: Bench) -> None:
     assert [body.get("max_slice_nums") for body in bodies] == [2, 1, None]
 
 
+@pytest.mark.usefixtures("without_collector")
 async def test_a_picture_that_is_refused_does_not_wait_for_the_collector(bench: Bench) -> None:
     await bench.engine.begin(SIMPLEX)
     bench.llama.answers["prefill"] = [error(500, "stream_prefill failed")]
     picture = b"\xff\xd8\xff" + bytes(999)
     known = sys.getrefcount(picture)
-    gc.disable()
-    try:
-        with pytest.raises(InvalidEvent):
-            await bench.engine.prefill(b"", image=picture)
-        assert sys.getrefcount(picture) == known
-    finally:
-        gc.enable()
+    with pytest.raises(InvalidEvent):
+        await bench.engine.prefill(b"", image=picture)
+    assert sys.getrefcount(picture) == known
 
 
 async def test_a_prompt_that_nothing_was_said_to_is_not_built_again(tmp_path: Path) -> None:
@@ -638,15 +626,19 @@ async def test_a_failure_that_only_finish_meets_is_told(bench: Bench) -> None:
     assert bench.llama.names()[-1] == "omni_init"
 
 
-async def test_forgetting_empties_the_context_and_opens_a_round(bench: Bench) -> None:
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_forgetting_empties_the_context_and_opens_a_round(bench: Bench, *, is_idle: bool) -> None:
     async def broken() -> None:
         put_flag(bench.output_dir / "round_000" / "tts_wav", 0)
 
-    bench.llama.on_call["break"] = broken
-    bench.llama.decodes = [says("a", flag=False)]
     await bench.engine.begin(SIMPLEX)
     await bench.engine.prefill(SECOND)
-    await bench.engine.decode()
+    if is_idle:
+        bench.llama.decodes = [says_nothing]
+    else:
+        bench.llama.on_call["break"] = broken
+        bench.llama.decodes = [says("a", flag=False)]
+        await bench.engine.decode()
     await bench.engine.interrupt(forget=True)
     assert bench.llama.names()[-1] == "update_session_config"
     await bench.until_idle()
@@ -869,22 +861,18 @@ async def test_an_exit_that_somebody_else_notices_ends_the_wait_for_audio(bench:
         await bench.until_idle()
 
 
+@pytest.mark.usefixtures("without_collector")
 @pytest.mark.parametrize("fails", [True, False])
 async def test_an_engine_that_is_replaced_does_not_wait_for_the_collector(tmp_path: Path, *, fails: bool) -> None:
     """It has heard minutes, and a server whose engines fail makes one after the other."""
     bench = Bench(tmp_path, EngineLimits(settle_ms=0))
-    gc.collect()
-    gc.disable()
-    try:
-        await bench.engine.begin(SIMPLEX)
-        await bench.answer(says("a"))
-        await bench.engine.prefill(SECOND)
-        if fails:
-            bench.engine.fail(EngineExited("The engine was killed."))
-        bench.llama.decodes = [says_nothing]
-        await bench.engine.finish()
-        gone = weakref.ref(bench.engine)
-        del bench
-        assert gone() is None
-    finally:
-        gc.enable()
+    await bench.engine.begin(SIMPLEX)
+    await bench.answer(says("a"))
+    await bench.engine.prefill(SECOND)
+    if fails:
+        bench.engine.fail(EngineExited("The engine was killed."))
+    bench.llama.decodes = [says_nothing]
+    await bench.engine.finish()
+    gone = weakref.ref(bench.engine)
+    del bench
+    assert gone() is None

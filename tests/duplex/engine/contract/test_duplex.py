@@ -36,6 +36,15 @@ async def step_until_idle(running: RunningEngine, heard: Heard, *, most: int = 3
     await heard.until_idle()
 
 
+async def the_next_hears_only_its_own(running: RunningEngine, new_hz: float, old_hz: float) -> None:
+    await running.engine.begin(DUPLEX)
+    async with listening(running.engine) as heard:
+        await say(running, [tone(1.0, new_hz)] * 2 + [silence(1.0)])
+        await step_until_idle(running, heard)
+        assert loudness_at(heard.pcm, new_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
+        assert loudness_at(heard.pcm, old_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+
+
 async def test_every_step_speaks_or_listens(engine_factory: EngineFactory) -> None:
     async with engine_factory() as running:
         await running.engine.begin(DUPLEX)
@@ -146,12 +155,7 @@ async def test_the_next_conversation_hears_nothing_of_the_last(parrot_factory: E
             await say(running, [tone(1.0, OLD_HZ)] * 4 + [silence(1.0)])
             await heard.until_audio()
             await running.engine.finish()
-        await running.engine.begin(DUPLEX)
-        async with listening(running.engine) as heard:
-            await say(running, [tone(1.0, NEW_HZ)] * 2 + [silence(1.0)])
-            await step_until_idle(running, heard)
-            assert loudness_at(heard.pcm, NEW_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
-            assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) < 0.02
+        await the_next_hears_only_its_own(running, NEW_HZ, OLD_HZ)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -163,12 +167,7 @@ async def test_nor_when_the_break_meets_groups_on_their_way(parrot_factory: Engi
             async with listening(running.engine):
                 await say(running, [tone(1.0, old_hz)] * 2 + [silence(1.0)] * steps)
                 await running.engine.finish()
-            await running.engine.begin(DUPLEX)
-            async with listening(running.engine) as heard:
-                await say(running, [tone(1.0, new_hz)] * 2 + [silence(1.0)])
-                await step_until_idle(running, heard)
-                assert loudness_at(heard.pcm, new_hz, ENGINE_OUTPUT_RATE_HZ) > 0.1
-                assert loudness_at(heard.pcm, old_hz, ENGINE_OUTPUT_RATE_HZ) < 0.02
+            await the_next_hears_only_its_own(running, new_hz, old_hz)
             await running.engine.finish()
 
 

@@ -46,6 +46,12 @@ async def _hear_only_what_is_new(running: RunningEngine, heard: Heard, mode: Mod
     assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) < 0.02
 
 
+async def _the_next_hears_only_what_is_new(running: RunningEngine, mode: Mode) -> None:
+    await running.engine.begin(EngineSession(mode))
+    async with listening(running.engine) as heard:
+        await _hear_only_what_is_new(running, heard, mode)
+
+
 @pytest.mark.parametrize("mode", Mode)
 async def test_the_next_conversation_does_not_hear_it(
     engine_factory: EngineFactory, slow_reader: tuple[str, ...], mode: Mode
@@ -58,9 +64,7 @@ async def test_the_next_conversation_does_not_hear_it(
                 await running.engine.finish()
                 assert heard.events == []
             assert running.spool_files() == []
-        await running.engine.begin(EngineSession(mode))
-        async with listening(running.engine) as heard:
-            await _hear_only_what_is_new(running, heard, mode)
+        await _the_next_hears_only_what_is_new(running, mode)
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -77,9 +81,7 @@ async def test_nor_what_was_still_on_its_way(
             prefill.cancel()
             await asyncio.wait([prefill])
             await running.engine.finish()
-        await running.engine.begin(EngineSession(mode))
-        async with listening(running.engine) as heard:
-            await _hear_only_what_is_new(running, heard, mode)
+        await _the_next_hears_only_what_is_new(running, mode)
 
 
 @pytest.mark.parametrize("mode", Mode)
@@ -106,6 +108,4 @@ async def test_nor_where_the_break_before_the_reading_is_lost(parrot_factory: En
                 await running.engine.finish()
                 assert heard.events == []
             assert running.spool_files() == []
-        await running.engine.begin(EngineSession(Mode.SIMPLEX))
-        async with listening(running.engine) as heard:
-            await _hear_only_what_is_new(running, heard, Mode.SIMPLEX)
+        await _the_next_hears_only_what_is_new(running, Mode.SIMPLEX)
