@@ -339,7 +339,7 @@ class LlamaServerEngine:
             await asyncio.wait([self._decode_task])
             self._check()
         if pump.is_active and not pump.is_flagged:
-            self._vocoder.ledger.mark()
+            self._vocoder.begin_break(self._mode)
             await self._break()
             pump.drain()
         await asyncio.wait([task])

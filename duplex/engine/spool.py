@@ -58,6 +58,7 @@ class Spool:
         """`first` is the number the engine is due to begin with: 1000 times the round in simplex, 0 in duplex."""
         self._first = first
         self._expected = first
+        self._is_counting = True
 
     @property
     def expected(self) -> int:
@@ -86,17 +87,20 @@ class Spool:
         later = any(self._order(other) > self._order(number) for other in numbers)
         return NextWav(wav_name(number), number, closed=later or (flag is not None and flag >= number))
 
-    def consume(self, number: int) -> bool:
-        """Step over `number`. True when the engine has started to count from 0 again."""
-        restarted = number < self._expected
-        if restarted:
+    def consume(self, number: int) -> None:
+        """Step over `number`. One below the expected one shows that the engine counts from 0 again."""
+        if number < self._expected:
             self._first = 0
         self._expected = number + 1
-        return restarted
+        self._is_counting = True
 
     def restart(self) -> None:
         """The engine is known to count from 0 again, before any file shows it."""
         self._first = self._expected = 0
+
+    def forget_older(self) -> None:
+        """Nothing older can come any more. The engine counts on or at 0 again, and the lowest number there tells."""
+        self._is_counting = False
 
     def is_done(self, flag: int, names: Collection[str]) -> bool:
         """Whether the turn whose last WAV is `flag` has been read to its end.
@@ -110,8 +114,8 @@ class Spool:
         return waiting is None or self._order(waiting.number) > self._order(flag) or waiting.number > flag
 
     def _order(self, number: int) -> tuple[bool, int]:
-        # Numbers below the expected one can only be a new count, which began after the old one's last file.
-        return (number < self._expected, number)
+        # Behind the end of an old count, numbers below the expected one can only be a new one.
+        return (self._is_counting and number < self._expected, number)
 
 
 def _numbers(names: Collection[str]) -> set[int]:

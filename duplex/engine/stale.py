@@ -5,11 +5,15 @@ does not fill a window waits in its buffer, and it holds back the last 160 ms of
 next. A break empties the buffer only when the vocoder happens to be awake; then its file numbers begin at 0 again.
 Otherwise the rest of the broken answer opens the next one, and this module says how many samples that is.
 
+Whether and when a break emptied it shows in the number of the next file only, which may be one of the next answer and
+after another break. Till then every possible case is followed, and what the worst of them leaves is cut.
+
 Every sample the vocoder makes stands for a token, so the sum is exact: tokens given, less samples delivered. Checked
 against the real vocoder: 3 + 26 + 26 tokens in three windows give 20160 + 24000 + 8640 samples, 55 tokens' worth.
 """
 
-from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 __all__ = ["HELD_SAMPLES", "TOKEN_SAMPLES", "HeadTrim", "VocoderLedger"]
 
@@ -26,113 +30,128 @@ HELD_SAMPLES = 3840
 """What the vocoder holds back for blending: 8 spectral frames of 480 samples (160 ms)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the vocoder may be like."""
+
+    buffered: int = PREFIX_TOKENS
+    """Tokens, silent prefix included. Below 0: so many were used that none counts yet."""
+    is_silent: bool = True
+    """Nothing but the prefix is in the buffer."""
+    number: int = 0
+    """Of the next file."""
+    stale: int = 0
+    """Tokens that come before all that is still to be heard."""
+    may_drop: bool = False
+    """A break that the vocoder has not met yet may still empty it."""
+
+    @property
+    def is_due(self) -> bool:
+        return self.buffered >= WINDOW_TOKENS
+
+
 class VocoderLedger:
     """Tokens in, WAVs out."""
 
     def __init__(self) -> None:
-        self._buffered = PREFIX_TOKENS
-        self._since_mark: deque[int] = deque()
-        self._windows_since_mark = 0
-        self._is_dropped = False
-        self._is_prefix_only = True
-        self._held = 0
-
-    @property
-    def buffered_tokens(self) -> int:
-        """Tokens in the vocoder's buffer, silent prefix included. Below 0: so many were used that none counts yet."""
-        return self._buffered
+        self._cases = {_Case()}
+        self._since_break: list[int] = []
+        self._held = self._stale_held = 0
 
     @property
     def is_due(self) -> bool:
-        """Whether the vocoder has enough to render one more WAV."""
-        return self._buffered >= WINDOW_TOKENS
-
-    @property
-    def held_samples(self) -> int:
-        """Samples of the last window that open the next WAV even when the buffer was emptied."""
-        return self._held
+        """Whether the vocoder may have enough to render one more WAV."""
+        return any(case.is_due for case in self._cases)
 
     @property
     def stale_samples(self) -> int:
-        """Samples of what was given so far that the next WAV begins with.
+        """Of what had been given at the last `cut_here`, so much opens what is rendered after it, at most.
 
         The silent prefix alone is not stale: every answer begins with it.
         """
-        return self._held + (0 if self._is_prefix_only else max(0, self._buffered) * TOKEN_SAMPLES)
+        return self._stale_held + max(case.stale for case in self._cases) * TOKEN_SAMPLES
+
+    @property
+    def counts_anew(self) -> bool:
+        """Whether the next file has number 0 for certain."""
+        return all(case.number == 0 for case in self._cases)
 
     def receive_tokens(self, tokens: int) -> None:
-        """A group of `tokens` has been handed to the vocoder."""
-        self._buffered += tokens
-        self._since_mark.append(tokens)
-        self._is_prefix_only = self._is_prefix_only and tokens == 0
+        """A group of `tokens` has been handed to the vocoder, which may have done more by now than its files tell."""
+        if self._is_breaking:
+            self._since_break.append(tokens)
+        self._follow(
+            lambda case: replace(case, buffered=case.buffered + tokens, is_silent=case.is_silent and tokens == 0)
+        )
 
-    def receive_wav(self, *, is_piecemeal: bool = False) -> None:
-        """The vocoder has rendered one window. What was looked ahead stays in the buffer.
-
-        `is_piecemeal`: TTS hands a group over in pieces while it makes the rest, so a window can be there before the
-        file that counts its group, and its tokens stay owed until then. Otherwise a window of too few tokens is the
-        last of a turn, after which the buffer is as new.
-        """
-        self._buffered -= STEP_TOKENS
-        if not is_piecemeal:
-            self._buffered = max(self._buffered, LOOKAHEAD_TOKENS)
-        self._windows_since_mark += 1
+    def receive_wav(self, number: int) -> None:
+        """The vocoder has rendered one window. What was looked ahead stays in the buffer; a window of too few tokens is
+        the last of a turn, after which the buffer is as new."""
+        numbered = {case for case in self._cases if case.number == number}
+        self._cases = {case for case in numbered if case.is_due} or numbered or self._cases
         self._held = HELD_SAMPLES
+        self._follow(
+            lambda case: replace(case, buffered=max(case.buffered - STEP_TOKENS, LOOKAHEAD_TOKENS), number=number + 1)
+        )
 
-    def mark(self) -> None:
-        """A moment at which the vocoder may drop what it has: a break, or the end of a drain."""
-        self._since_mark.clear()
-        self._windows_since_mark = 0
-        self._is_dropped = False
+    def receive_early_wav(self) -> None:
+        """The same in simplex, where TTS hands a group over in pieces while it makes the rest, so a window can be there
+        before the file that counts its group: its tokens are owed until then. What a break does there to the buffer is
+        of no account, because a new round empties it."""
+        self._held = HELD_SAMPLES
+        self._follow(lambda case: replace(case, buffered=case.buffered - STEP_TOKENS))
 
-    def drop_before_mark(self) -> None:
-        """The vocoder has dropped everything it had at the mark, which its file numbers show later than it happens."""
-        self._buffered = PREFIX_TOKENS + sum(self._since_mark)
-        self._is_dropped = True
-        self._is_prefix_only = not any(self._since_mark)
+    def begin_break(self) -> None:
+        """From here on the vocoder may drop all it has, once, at any moment, and begin to count at 0."""
+        if not self._is_breaking:
+            self._since_break.clear()
+        self._follow(lambda case: replace(case, may_drop=True))
 
-    def drop_what_is_due(self) -> bool:
-        """The vocoder is quiet, so what is still due was dropped: what it had at the mark and, because a break does not
-        wake it, the first groups that came after.
+    def end_break(self) -> None:
+        """A decode is about to lower the engine's flag: nothing is dropped any more until the next break."""
+        self._cases = {replace(case, may_drop=False) for case in self._cases}
 
-        Returns whether it counts anew for certain. Where it has rendered since the mark, that may have been before the
-        drop or after, and only its next number tells; till then it counts as after, which leaves more to cut.
-        """
-        if not self.is_due:
-            return False
-        is_certain = not (self._is_dropped or self._windows_since_mark)
-        if not self._is_dropped:
-            self._buffered = PREFIX_TOKENS + sum(self._since_mark) - STEP_TOKENS * self._windows_since_mark
-        while self.is_due and self._since_mark:
-            self._buffered -= self._since_mark.popleft()
-        if not self._since_mark or self._buffered < LOOKAHEAD_TOKENS:
-            self.end_turn()
-        return is_certain
+    def settle(self) -> None:
+        """The vocoder is quiet: what it had to render was rendered or dropped."""
+        self._since_break.clear()
+        quiet = {case for case in self._cases if not case.is_due}
+        self._cases = quiet or {_Case(number=case.number) for case in self._cases}
 
     def end_turn(self) -> None:
         """The turn was flushed, or a new round began: the buffer is as new. What is held back stays."""
-        self._buffered = PREFIX_TOKENS
-        self._is_prefix_only = True
-        self.mark()
+        self._since_break.clear()
+        self._follow(lambda case: _Case(number=case.number, may_drop=case.may_drop))
+
+    def cut_here(self) -> None:
+        """What was given until now is not to be heard any more."""
+        self._stale_held = self._held
+        self._follow(lambda case: replace(case, stale=0 if case.is_silent else max(0, case.buffered)))
+
+    @property
+    def _is_breaking(self) -> bool:
+        return any(case.may_drop for case in self._cases)
+
+    def _follow(self, happens: Callable[[_Case], _Case]) -> None:
+        self._cases = {happens(case) for case in self._cases}
+        if self._is_breaking:
+            # Any of the last groups may have come after the drop, even if a file from before it is read only now.
+            for first in range(len(self._since_break) + 1):
+                kept = sum(self._since_break[first:])
+                self._cases.add(_Case(PREFIX_TOKENS + kept, is_silent=kept == 0))
 
 
 class HeadTrim:
-    """Cuts a number of samples from the head of a stream of 16-bit pieces."""
+    """Cuts the head of a stream of 16-bit pieces, whose length may become known better on the way."""
 
     def __init__(self) -> None:
-        self._remaining_samples = 0
+        self._cut_samples = 0
 
-    @property
-    def remaining_samples(self) -> int:
-        """What is still to be cut."""
-        return self._remaining_samples
+    def start(self) -> None:
+        """A stream begins here."""
+        self._cut_samples = 0
 
-    def start(self, samples: int) -> None:
-        """Cut `samples` from here on, instead of what was to be cut before."""
-        self._remaining_samples = samples
-
-    def take(self, pcm: bytes) -> bytes:
-        """`pcm` without what is to be cut from it; empty when it is cut whole."""
-        cut = min(self._remaining_samples, len(pcm) // 2)
-        self._remaining_samples -= cut
+    def take(self, pcm: bytes, samples: int) -> bytes:
+        """`pcm` without what it has of the first `samples` of the stream; empty when it is cut whole."""
+        cut = max(0, min(samples - self._cut_samples, len(pcm) // 2))
+        self._cut_samples += cut
         return pcm[2 * cut :]

@@ -46,6 +46,7 @@ class TurnPump:
         self._mode = mode
         self._files = files
         self._spool = spool
+        self._vocoder = vocoder
         self._ledger, self._pace, self._trim = vocoder.ledger, vocoder.pace, vocoder.trim
         self._mailbox = mailbox
         self._watcher = watcher
@@ -134,14 +135,16 @@ class TurnPump:
     def sweep(self) -> None:
         """Throw away what lies there although no turn is active: it is older than the last `EngineIdle`."""
         self._end.drain(self._clock.now())
-        before = self._spool.expected
+        before = self._spool.expected, self._groups
         self._scan()
         self._remove_spent()
         self._files.remove(DONE_FLAG)
         self._end.close()
         self._forget_signs()
-        if self._spool.expected != before:
-            self._trim.start(self._ledger.stale_samples)
+        self._spool.forget_older()
+        self._ledger.end_break()
+        if (self._spool.expected, self._groups) != before:
+            self._vocoder.cut_here()
 
     async def run(self) -> None:
         """Carry until the turn is over.
@@ -266,17 +269,17 @@ class TurnPump:
         if audio is None:
             return False
         self._partial_bytes = 0
-        if self._spool.consume(wav.number):
-            self._ledger.drop_before_mark()
-            if self._trim.remaining_samples:
-                self._trim.start(self._ledger.held_samples)
+        self._spool.consume(wav.number)
         self._has_sound = True
         now = self._clock.now()
         self._pace.receive_wav(now)
-        self._ledger.receive_wav(is_piecemeal=self._mode is Mode.SIMPLEX)
+        if self._mode is Mode.SIMPLEX:
+            self._ledger.receive_early_wav()
+        else:
+            self._ledger.receive_wav(wav.number)
         self._spent_wavs.append(wav.name)
         self._receive_sign(is_audio=True)
-        pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm)
+        pcm = b"" if self._end.is_draining else self._trim.take(audio.pcm, self._ledger.stale_samples)
         if pcm:
             self._mailbox.put(EngineAudio(pcm, wav.name, made_s))
         return True
@@ -306,9 +309,7 @@ class TurnPump:
 
     def _take_flag(self) -> None:
         self._files.remove(DONE_FLAG)
-        self._ledger.end_turn()
-        # Also after an unbroken answer the vocoder opens the next one with a replay of its last 160 ms.
-        self._trim.start(self._ledger.stale_samples)
+        self._vocoder.end_turn()
         was_open = self._end.is_turn_open
         self._end.receive_flag()
         self._forget_signs()

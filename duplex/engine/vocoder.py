@@ -23,14 +23,30 @@ class Vocoder:
         """A conversation begins: a simplex round empties the buffer, in duplex what the last one left is cut."""
         if mode is Mode.SIMPLEX:
             self.ledger.end_turn()
-        self.trim.start(self.ledger.stale_samples)
+        self.cut_here()
+
+    def begin_break(self, mode: Mode) -> None:
+        """A break is about to be sent."""
+        if mode is Mode.DUPLEX:
+            self.ledger.begin_break()
 
     def settle(self, mode: Mode) -> None:
         """After a break: what may still be in the buffer is cut from the next answer."""
         if mode is Mode.SIMPLEX:
             # A new round empties the buffer.
             self.ledger.end_turn()
-        elif self.ledger.drop_what_is_due():
-            self.spool.restart()
-        self.ledger.mark()
-        self.trim.start(self.ledger.stale_samples)
+        else:
+            self.ledger.settle()
+            if self.ledger.counts_anew:
+                self.spool.restart()
+        self.cut_here()
+
+    def end_turn(self) -> None:
+        """The engine has flushed a turn; also after an unbroken one the next opens with a replay of its last 160 ms."""
+        self.ledger.end_turn()
+        self.cut_here()
+
+    def cut_here(self) -> None:
+        """What the vocoder has is not to be heard."""
+        self.ledger.cut_here()
+        self.trim.start()

@@ -106,6 +106,11 @@ def put_wav(wav_dir: Path, number: int, pcm: bytes = b"ab") -> None:
     (wav_dir / f"wav_{number}.wav").write_bytes(write_wav(pcm, rate_hz=24_000))
 
 
+def put_tokens(wav_dir: Path, number: int, count: int) -> None:
+    """A group of audio tokens."""
+    (wav_dir / f"audio_tokens_chunk_{number}.bin").write_bytes(bytes(4 * count))
+
+
 def put_flag(wav_dir: Path, number: int) -> None:
     """The done flag."""
     (wav_dir / "generation_done.flag").write_text(f"{number}\n")

@@ -23,6 +23,7 @@ from tests.duplex.engine.fake_llama import (
     error,
     listens,
     put_flag,
+    put_tokens,
     put_wav,
     says,
     says_nothing,
@@ -345,7 +346,7 @@ async def test_a_round_without_flag_costs_the_context(bench: Bench) -> None:
 async def test_audio_that_is_due_is_waited_for_and_then_the_engine_hangs(bench: Bench) -> None:
     async def owes(_: FakeLlama, wav_dir: Path) -> AsyncIterator[bytes]:
         yield sse(text("a"))
-        (wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(4 * 100))
+        put_tokens(wav_dir, 0, 100)
         yield sse(OVER) + DONE
 
     await bench.engine.begin(SIMPLEX)
@@ -777,7 +778,7 @@ async def test_cut_characters_wait_for_the_groups_text(bench: Bench) -> None:
             (folder / "llm_text.txt").write_text(group)
             (folder / "llm_hidden_states.txt").write_text("big")
         for number in range(3):
-            (wav_dir / f"audio_tokens_chunk_{number}.bin").write_bytes(bytes(100))
+            put_tokens(wav_dir, number, 25)
         put_wav(wav_dir, 0)
         put_flag(wav_dir, 0)
 

@@ -67,17 +67,24 @@ def test_order(read: list[int], there: list[int], order: list[int]) -> None:
     assert _read_all(spool, _wavs(*there)) == order
 
 
-def test_a_restart_is_told_once() -> None:
-    spool = Spool()
-    assert [spool.consume(number) for number in (0, 1, 0, 1, 5)] == [False, False, True, False, False]
-
-
-def test_a_known_restart_is_no_surprise() -> None:
-    spool = Spool()
-    spool.consume(0)
+def test_a_restart_known_before_its_first_file() -> None:
+    spool = Spool(first=5000)
+    spool.consume(5000)
     spool.restart()
     assert spool.expected == 0
-    assert spool.consume(0) is False
+    assert not spool.is_done(0, _wavs())
+    spool.consume(0)
+    assert spool.is_done(0, _wavs())
+
+
+def test_when_nothing_older_can_come_the_lowest_number_is_the_first() -> None:
+    spool = Spool()
+    spool.consume(0)
+    spool.forget_older()
+    assert _read_all(spool, _wavs(0, 1)) == [0, 1]
+    spool.forget_older()
+    assert _read_all(spool, _wavs(2, 3)) == [2, 3]
+    assert _read_all(spool, _wavs(0, 4)) == [4, 0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from duplex.engine.turn_pump import TurnPump
 from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import PollingWatcher
 from duplex.errors import EngineMute
-from tests.duplex.engine.fake_llama import put_flag, put_wav
+from tests.duplex.engine.fake_llama import put_flag, put_tokens, put_wav
 
 
 class HandClock:
@@ -47,7 +47,7 @@ class Parts:
         self.clock = HandClock()
         self.mailbox = EventMailbox()
         vocoder = Vocoder()
-        self.ledger, self.trim, self.spool = vocoder.ledger, vocoder.trim, vocoder.spool
+        self.vocoder, self.ledger, self.spool = vocoder, vocoder.ledger, vocoder.spool
         self.pump = TurnPump(
             mode=mode,
             files=files,
@@ -58,6 +58,14 @@ class Parts:
             clock=self.clock,
             limits=EngineLimits(),
         )
+
+    def leave_four_tokens(self) -> None:
+        """In the vocoder, of an answer that was broken off."""
+        self.ledger.receive_tokens(26)
+        self.spool.consume(0)
+        self.ledger.receive_wav(0)
+        self.vocoder.begin_break(Mode.DUPLEX)
+        self.vocoder.settle(Mode.DUPLEX)
 
     async def turn(self) -> list[EngineEvent]:
         """Run a turn whose files are all there."""
@@ -104,36 +112,36 @@ async def test_a_gap_that_is_one_is_stepped_over(tmp_path: Path) -> None:
 async def test_a_stale_head_is_cut_across_files(tmp_path: Path) -> None:
     files = SpoolFiles(tmp_path, is_round=False)
     parts = Parts(files)
-    parts.trim.start(6)
-    for number, pcm in enumerate((b"staletal", b"estaNEW!", b"on")):
+    parts.leave_four_tokens()
+    stale = 2 * (HELD_SAMPLES + 4 * TOKEN_SAMPLES)
+    for number, pcm in enumerate((bytes(8), bytes(stale - 8) + b"NEW!", b"on"), start=1):
         put_wav(files.wav_dir, number, pcm)
-    put_flag(files.wav_dir, 2)
+    put_flag(files.wav_dir, 3)
     assert await parts.turn() == [EngineAudio(b"NEW!"), EngineAudio(b"on"), EngineIdle()]
 
 
 async def test_numbers_from_0_say_that_the_buffer_was_emptied(tmp_path: Path) -> None:
     files = SpoolFiles(tmp_path, is_round=False)
     parts = Parts(files)
-    parts.ledger.receive_tokens(26)
-    parts.ledger.receive_wav()
-    parts.spool.consume(0)
-    parts.ledger.mark()
+    parts.leave_four_tokens()
     assert parts.ledger.stale_samples == HELD_SAMPLES + 4 * TOKEN_SAMPLES
-    parts.trim.start(parts.ledger.stale_samples)
     put_wav(files.wav_dir, 0, bytes(2 * HELD_SAMPLES) + b"NEW!")
     put_flag(files.wav_dir, 0)
     assert await parts.turn() == [EngineAudio(b"NEW!"), EngineIdle()]
 
 
-async def test_a_sweep_takes_late_files_into_account(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_rendered", [True, False])
+async def test_a_sweep_takes_late_files_into_account(tmp_path: Path, *, is_rendered: bool) -> None:
     files = SpoolFiles(tmp_path, is_round=False)
     parts = Parts(files)
-    parts.ledger.receive_tokens(26)
-    parts.trim.start(parts.ledger.stale_samples)
-    put_wav(files.wav_dir, 0)
+    parts.vocoder.cut_here()
+    put_tokens(files.wav_dir, 0, 26)
+    if is_rendered:
+        put_wav(files.wav_dir, 0)
     parts.pump.sweep()
     assert files.names() == set()
-    assert parts.trim.remaining_samples == HELD_SAMPLES + 4 * TOKEN_SAMPLES
+    late = HELD_SAMPLES + 4 * TOKEN_SAMPLES if is_rendered else 29 * TOKEN_SAMPLES
+    assert parts.ledger.stale_samples == late
     assert not parts.pump.is_draining
 
 
