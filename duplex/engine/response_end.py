@@ -33,6 +33,7 @@ class ResponseEnd:
         self._is_flagged = False
         self._spoke_now = False
         self._listens = False
+        self._may_speak = False
         self._byte_at = 0.0
         self._active_at = 0.0
 
@@ -81,10 +82,12 @@ class ResponseEnd:
         self._active_at = now
         self._is_turn_open = self._is_turn_open or is_audio
 
-    def end_decode(self, now: float, *, listens: bool) -> None:
-        """The decode was read to its end. `listens`: the model chose to be silent."""
+    def end_decode(self, now: float, *, listens: bool, is_answer: bool = True) -> None:
+        """The decode was read to its end. `listens`: the model chose to be silent. `is_answer`: it has told anything at
+        all; where it has not, it may have spoken nevertheless, and be heard yet."""
         self._is_decoding = False
         self._listens = listens
+        self._may_speak = self._may_speak or not is_answer
         if not listens:
             self._active_at = now
 
@@ -102,7 +105,7 @@ class ResponseEnd:
 
     def close(self) -> None:
         """The response is over, whatever was missing."""
-        self._is_turn_open = self._is_draining = self._listens = False
+        self._is_turn_open = self._is_draining = self._listens = self._may_speak = False
 
     def verdict(self, now: float, *, is_audio_due: bool, quiet_s: float) -> Verdict:
         """`is_audio_due`: the engine was given more than it has rendered. `quiet_s`: how much silence means the end."""
@@ -110,11 +113,12 @@ class ResponseEnd:
         if self._is_decoding:
             hangs = min(silence_s, now - self._byte_at) >= self._stall_s
             return Verdict.STALLED if hangs else Verdict.WAIT
-        if self._is_flagged or (not self._is_turn_open and (self._listens or not self._is_draining)):
+        is_silent = not (self._is_turn_open or self._may_speak)
+        if self._is_flagged or (is_silent and (self._listens or not self._is_draining)):
             return Verdict.OVER
         if is_audio_due and not self._is_draining:
             return Verdict.STALLED if silence_s >= self._stall_s else Verdict.WAIT
-        if self._mode is Mode.DUPLEX and not (self._listens or self._is_draining):
+        if self._mode is Mode.DUPLEX and self._is_turn_open and not (self._listens or self._is_draining):
             # The model is in the middle of its turn and waits for the next step.
             return Verdict.WAIT
         return Verdict.OVER if silence_s >= quiet_s else Verdict.WAIT

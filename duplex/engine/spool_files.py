@@ -17,6 +17,8 @@ from duplex.engine.spool import DONE_FLAG, parse_flag, token_group_number
 __all__ = ["SpoolFiles", "remove_files", "remove_output"]
 
 _TEXT_NAME = "llm_text.txt"
+_IDS_NAME = "llm_token_ids.txt"
+_GROUP_LINE = re.compile(r"^\[chunk_(\d+)\]", re.MULTILINE)
 _INT32_BYTES = 4
 _ENGINE_FOLDERS = frozenset({"tts_wav", "tts_txt", "llm_debug"})
 _ROUND = re.compile(r"round_(\d{3,})")
@@ -99,6 +101,11 @@ class SpoolFiles:
             return (self._debug_dir / _TEXT_NAME).stat().st_size
         except OSError:
             return 0
+
+    def begun_group(self) -> int | None:
+        """Duplex: the number of the group that TTS has begun last, None before the first."""
+        lines = _GROUP_LINE.findall(_read_text(self._debug_dir / _IDS_NAME))
+        return int(lines[-1]) if lines else None
 
     def trim_group_debug(self, number: int) -> None:
         """Remove the dumps of a group whose sound is made, but not its text: 0.7 MB for every 8 text tokens."""

@@ -62,6 +62,7 @@ class TurnPump:
         self._partial_bytes = 0
         self._text_sign = 0
         self._groups = 0
+        self._made_groups: set[int] = set()
         self._asked = 0
         self._sounds_at = 0.0
         self._has_words = self._has_tokens = self._has_sound = False
@@ -115,7 +116,7 @@ class TurnPump:
         """The decode was read to its end. `is_answer`: the engine has said so much as that it is over."""
         if is_answer and self._mode is Mode.DUPLEX:
             self._asked = 0
-        self._end.end_decode(self._clock.now(), listens=listens)
+        self._end.end_decode(self._clock.now(), listens=listens, is_answer=is_answer)
         if listens and not self._end.is_draining:
             self._mailbox.put(EngineListen())
         self._nudge()
@@ -170,6 +171,7 @@ class TurnPump:
         if self._text_sign:
             await asyncio.to_thread(self._files.trim_debug)
             self._text_sign = 0
+            self._made_groups.clear()
             self._mender.restart()
 
     def _is_over(self) -> bool:
@@ -177,7 +179,7 @@ class TurnPump:
         is_rendering = self._ledger.is_due
         quiet_s = self._pace.quiet_s(self._limits.quiet_s, is_due=is_rendering)
         is_audio_due = is_rendering or self._is_speech_due()
-        if self._is_still_silent():
+        if self._is_still_silent() or self._is_speaking_on():
             quiet_s = max(quiet_s, self._limits.first_sound_s)
         verdict = self._end.verdict(self._clock.now(), is_audio_due=is_audio_due, quiet_s=quiet_s)
         self._check_answer(is_over=verdict is Verdict.OVER, is_audio_due=is_audio_due)
@@ -204,11 +206,14 @@ class TurnPump:
                 is_sound_due=is_audio_due,
                 mute_s=self._clock.now() - self._sounds_at,
                 patience_s=min(patience_s, self._limits.stall_s),
-                asked=self._asked if is_over else 0,
+                asked=self._asked if is_over or self._is_step_over() else 0,
             )
         )
         if fault is not None:
             raise EngineMute(fault)
+
+    def _is_step_over(self) -> bool:
+        return self._mode is Mode.DUPLEX and not self._end.is_decoding
 
     def _receive_words(self, fragment: str, now: float) -> None:
         if not (self._has_words or fragment.isspace()):
@@ -233,6 +238,14 @@ class TurnPump:
     def _is_speech_due(self) -> bool:
         """Whether a group's text is on disk and its audio tokens are not. Only simplex keeps groups apart."""
         return self._mode is Mode.SIMPLEX and self._text_sign > self._groups
+
+    def _is_speaking_on(self) -> bool:
+        """Whether TTS is in the middle of a group of what was broken off, which a break does not end in duplex: what it
+        makes there would be heard in the next answer."""
+        if self._mode is Mode.SIMPLEX or not self._end.is_draining:
+            return False
+        begun = self._files.begun_group()
+        return begun is not None and begun not in self._made_groups
 
     def _is_still_silent(self) -> bool:
         """Whether an answer was written and nothing of it was heard yet. A broken one may stay silent, and so may what
@@ -318,7 +331,10 @@ class TurnPump:
             self._mailbox.put(EngineIdle())
 
     def _account_tokens(self, names: set[str]) -> None:
-        for number, tokens in self._files.take_token_groups(names):
+        groups = self._files.take_token_groups(names)
+        if groups:
+            self._made_groups = {number for number, _ in groups}
+        for number, tokens in groups:
             self._ledger.receive_tokens(tokens)
             self._groups += 1
             self._has_tokens = True

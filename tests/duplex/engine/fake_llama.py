@@ -106,6 +106,13 @@ def put_wav(wav_dir: Path, number: int, pcm: bytes = b"ab") -> None:
     (wav_dir / f"wav_{number}.wav").write_bytes(write_wav(pcm, rate_hz=24_000))
 
 
+def put_begun_group(root: Path, number: int) -> None:
+    """What a duplex TTS writes before it makes a group."""
+    (root / "llm_debug").mkdir(exist_ok=True)
+    with (root / "llm_debug" / "llm_token_ids.txt").open("a") as file:
+        file.write(f"[chunk_{number}] 11 12 13\n")
+
+
 def put_tokens(wav_dir: Path, number: int, count: int) -> None:
     """A group of audio tokens."""
     (wav_dir / f"audio_tokens_chunk_{number}.bin").write_bytes(bytes(4 * count))

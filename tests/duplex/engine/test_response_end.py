@@ -33,6 +33,10 @@ def over(end: ResponseEnd, now: float) -> None:
     end.end_decode(now, listens=False)
 
 
+def nothing(end: ResponseEnd, now: float) -> None:
+    end.end_decode(now, listens=False, is_answer=False)
+
+
 def listens(end: ResponseEnd, now: float) -> None:
     end.end_decode(now, listens=True)
 
@@ -87,6 +91,13 @@ CASES: list[tuple[str, Mode, list[Sign], float, bool, Verdict]] = [
     ("broken step that only listened", DUPLEX, [start, drain, listens], 2, False, OVER),
     ("broken step that spoke and listened", DUPLEX, [start, text, drain, listens], 3.9, False, WAIT),
     ("broken step that spoke and listened, silent", DUPLEX, [start, text, drain, listens], 4, False, OVER),
+    ("a step of which nothing is told may speak yet", DUPLEX, [start, nothing], 2.9, False, WAIT),
+    ("it did not", DUPLEX, [start, nothing], 3, False, OVER),
+    ("it may while the next only listens", DUPLEX, [start, nothing, start, listens], 2.9, False, WAIT),
+    ("it did", DUPLEX, [start, nothing, audio], 100, False, WAIT),
+    ("it did, and is broken", DUPLEX, [start, nothing, drain, audio], 4.9, False, WAIT),
+    ("it did not, and is broken", DUPLEX, [start, nothing, drain], 4, False, OVER),
+    ("broken in a step of which nothing is told", DUPLEX, [start, drain, nothing], 3.9, False, WAIT),
     ("broken while decoding hangs", DUPLEX, [start, drain], 46, False, STALLED),
 ]
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from duplex.engine.spool_files import SpoolFiles, remove_output
+from tests.duplex.engine.fake_llama import put_begun_group
 
 
 @pytest.fixture
@@ -54,6 +55,16 @@ def test_texts_of_duplex_are_whole_lines(tmp_path: Path) -> None:
     (tmp_path / "llm_debug" / "llm_text.txt").write_text("one\n两\nunfinish")
     assert files.group_texts() == [(0, "one"), (1, "两")]
     assert files.text_sign() == len("one\n两\nunfinish".encode())
+
+
+def test_the_group_that_tts_has_begun(tmp_path: Path) -> None:
+    files = SpoolFiles(tmp_path, is_round=False)
+    assert files.begun_group() is None
+    for number in (11, 12, 0):
+        put_begun_group(tmp_path, number)
+        assert files.begun_group() == number
+    (tmp_path / "llm_debug" / "llm_token_ids.txt").write_text("[chunk_3] 7 8\n[chun")
+    assert files.begun_group() == 3
 
 
 def test_debug_files_go_and_the_text_stays_until_the_end(files: SpoolFiles, tmp_path: Path) -> None:

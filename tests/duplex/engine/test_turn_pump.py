@@ -13,7 +13,7 @@ from duplex.engine.turn_pump import TurnPump
 from duplex.engine.vocoder import Vocoder
 from duplex.engine.watch import PollingWatcher
 from duplex.errors import EngineMute
-from tests.duplex.engine.fake_llama import put_flag, put_tokens, put_wav
+from tests.duplex.engine.fake_llama import put_begun_group, put_flag, put_tokens, put_wav
 
 
 class HandClock:
@@ -145,6 +145,30 @@ async def test_a_sweep_takes_late_files_into_account(tmp_path: Path, *, is_rende
     assert not parts.pump.is_draining
 
 
+@pytest.mark.parametrize(
+    ("begun", "made", "waits_s"), [(None, None, 2), (0, None, 15), (0, 0, 2), (7, 6, 15), (0, 7, 15)]
+)
+async def test_a_drain_waits_for_the_group_that_tts_has_begun(
+    tmp_path: Path, begun: int | None, made: int | None, waits_s: int
+) -> None:
+    """Duplex TTS ends a group whatever is broken off, and then its vocoder speaks into the next answer."""
+    files = SpoolFiles(tmp_path, is_round=False)
+    parts = Parts(files)
+    parts.pump.start_decode()
+    parts.pump.receive_fragment("Yes.")
+    parts.pump.end_decode(listens=False)
+    if begun is not None:
+        put_begun_group(tmp_path, begun)
+    if made is not None:
+        put_tokens(files.wav_dir, made, 3)
+    assert not parts.pump._is_over()
+    parts.pump.drain()
+    parts.clock.at_s += waits_s - 0.1
+    assert not parts.pump._is_over()
+    parts.clock.at_s += 0.1
+    assert parts.pump._is_over()
+
+
 @pytest.mark.parametrize("has_tokens", [True, False])
 @pytest.mark.parametrize("has_sound", [True, False])
 async def test_an_answer_that_was_not_heard_yet_is_waited_for(
@@ -157,7 +181,7 @@ async def test_an_answer_that_was_not_heard_yet_is_waited_for(
     parts.pump.receive_fragment("Yes.")
     parts.pump.end_decode(listens=False)
     if has_tokens:
-        (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(3 * 4))
+        put_tokens(files.wav_dir, 0, 3)
     if has_sound:
         put_wav(files.wav_dir, 0)
     assert not parts.pump._is_over()
@@ -180,7 +204,7 @@ async def test_a_window_before_the_file_that_counts_its_group_leaves_nothing_due
     parts.pump.end_decode(listens=False)
     put_wav(files.wav_dir, 0)
     assert not parts.pump._is_over()
-    (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(50 * 4))
+    put_tokens(files.wav_dir, 0, 50)
     parts.clock.at_s += 5.0
     assert not parts.pump._is_over(), "the second window is due"
     put_wav(files.wav_dir, 1)
@@ -197,7 +221,7 @@ async def test_a_duplex_turn_without_sound_ends_when_its_tokens_wait_for_more(tm
     parts.pump.receive_fragment("Yes.")
     parts.pump.end_decode(listens=True)
     if is_kept:
-        (files.wav_dir / "audio_tokens_chunk_0.bin").write_bytes(bytes(3 * 4))
+        put_tokens(files.wav_dir, 0, 3)
     assert not parts.pump._is_over()
     parts.clock.at_s += 2.0
     assert parts.pump._is_over() is is_kept
@@ -224,14 +248,18 @@ async def test_words_that_go_on_are_no_sound(tmp_path: Path) -> None:
     [("nothing, nothing", True), ("nothing, over, nothing", False), ("nothing, listen, nothing", False)],
 )
 async def test_a_duplex_engine_that_says_nothing_twice_is_given_up(tmp_path: Path, says: str, *, is_mute: bool) -> None:
-    pump = Parts(SpoolFiles(tmp_path, is_round=False)).pump
-    outcomes = []
-    for step in says.split(", "):
-        pump.start_decode()
-        pump.end_decode(listens=step == "listen", is_answer=step != "nothing")
-        outcomes.append(step)
-        if is_mute and len(outcomes) == 2:
-            with pytest.raises(EngineMute):
-                await pump.run()
-        else:
-            await pump.run()
+    parts = Parts(SpoolFiles(tmp_path, is_round=False))
+    *before, last = says.split(", ")
+    for told in before:
+        parts.pump.start_decode()
+        parts.pump.end_decode(listens=told == "listen", is_answer=told != "nothing")
+        assert not parts.pump._is_over()
+    parts.pump.start_decode()
+    parts.pump.end_decode(listens=False, is_answer=last != "nothing")
+    if is_mute:
+        with pytest.raises(EngineMute):
+            parts.pump._is_over()
+    else:
+        assert not parts.pump._is_over()
+        parts.clock.at_s += 2.0
+        assert parts.pump._is_over()

@@ -7,6 +7,7 @@ import pytest
 
 from duplex.engine.base import ENGINE_OUTPUT_RATE_HZ, EngineIdle, EngineListen, EngineSession, EngineText, Mode
 from duplex.engine.context import needs_new_context
+from duplex.engine.limits import EngineLimits
 from tests.duplex.engine.contract.conftest import EngineFactory
 from tests.duplex.engine.contract.harness import Heard, RunningEngine, listening, loudness_at, silence, tone, voice
 
@@ -169,6 +170,42 @@ async def test_nor_when_the_break_meets_groups_on_their_way(parrot_factory: Engi
                 await running.engine.finish()
             await the_next_hears_only_its_own(running, new_hz, old_hz)
             await running.engine.finish()
+
+
+async def test_nor_when_tts_takes_longer_than_the_wait_for_silence(parrot_factory: EngineFactory) -> None:
+    limits = EngineLimits(quiet_s=0.1, first_sound_s=10.0)
+    async with parrot_factory(limits=limits, argv=("--tts-ms", "30")) as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine):
+            await say(running, [tone(1.0, OLD_HZ)] * 2 + [silence(1.0)])
+            while not (running.output_dir / "llm_debug" / "llm_token_ids.txt").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await running.engine.finish()
+        await the_next_hears_only_its_own(running, NEW_HZ, OLD_HZ)
+
+
+async def test_nor_when_the_text_of_a_step_was_lost(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [tone(1.0, OLD_HZ)] * 2)
+            await running.fault("early_done", 1)
+            await step(running, silence(1.0))
+            assert not heard.text
+            await running.engine.finish()
+        await the_next_hears_only_its_own(running, NEW_HZ, OLD_HZ)
+
+
+async def test_a_step_whose_text_was_lost_is_heard(parrot_factory: EngineFactory) -> None:
+    async with parrot_factory() as running:
+        await running.engine.begin(DUPLEX)
+        async with listening(running.engine) as heard:
+            await say(running, [tone(1.0, OLD_HZ)] * 2)
+            await running.fault("early_done", 1)
+            await step(running, silence(1.0))
+            await step_until_idle(running, heard)
+            assert heard.idles == [EngineIdle()]
+            assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
 
 
 async def test_a_step_that_speaks_and_listens(parrot_factory: EngineFactory) -> None:
