@@ -23,6 +23,8 @@ TOKEN_SAMPLES = 960
 WINDOW_TOKENS = 28
 STEP_TOKENS = 25
 LOOKAHEAD_TOKENS = WINDOW_TOKENS - STEP_TOKENS
+GROUP_TOKENS = 26
+"""What TTS hands over at once in duplex (omni.cpp 5494); fewer at the end of a turn."""
 PREFIX_TOKENS = 3
 """Silent tokens the vocoder puts before each turn and after each reset."""
 
@@ -44,10 +46,20 @@ class _Case:
     """Tokens that come before all that is still to be heard."""
     may_drop: bool = False
     """A break that the vocoder has not met yet may still empty it."""
+    may_owe: bool = False
+    """Groups of this turn may have been counted for the one before, where they came before its flag."""
 
     @property
     def is_due(self) -> bool:
         return self.buffered >= WINDOW_TOKENS
+
+    def after_wav(self) -> "_Case":
+        """When a window was rendered. One of too few tokens is the last of a turn, after which the buffer is as new, or
+        had a group in it that is not counted here."""
+        buffered = self.buffered - STEP_TOKENS
+        if not self.is_due:
+            buffered = buffered + GROUP_TOKENS if self.may_owe else LOOKAHEAD_TOKENS
+        return replace(self, buffered=buffered, is_silent=False, number=self.number + 1)
 
 
 class VocoderLedger:
@@ -85,14 +97,12 @@ class VocoderLedger:
         )
 
     def receive_wav(self, number: int) -> None:
-        """The vocoder has rendered one window. What was looked ahead stays in the buffer; a window of too few tokens is
-        the last of a turn, after which the buffer is as new."""
+        """The vocoder has rendered one window. What was looked ahead stays in the buffer."""
         numbered = {case for case in self._cases if case.number == number}
-        self._cases = {case for case in numbered if case.is_due} or numbered or self._cases
+        rendered = {case for case in numbered if case.is_due} or numbered
+        self._cases = rendered or {replace(case, number=number) for case in self._cases}
         self._held = HELD_SAMPLES
-        self._follow(
-            lambda case: replace(case, buffered=max(case.buffered - STEP_TOKENS, LOOKAHEAD_TOKENS), number=number + 1)
-        )
+        self._follow(_Case.after_wav)
 
     def receive_early_wav(self) -> None:
         """The same in simplex, where TTS hands a group over in pieces while it makes the rest, so a window can be there
@@ -114,13 +124,13 @@ class VocoderLedger:
     def settle(self) -> None:
         """The vocoder is quiet: what it had to render was rendered or dropped."""
         self._since_break.clear()
-        quiet = {case for case in self._cases if not case.is_due}
+        quiet = {replace(case, may_owe=False) for case in self._cases if not case.is_due}
         self._cases = quiet or {_Case(number=case.number) for case in self._cases}
 
     def end_turn(self) -> None:
         """The turn was flushed, or a new round began: the buffer is as new. What is held back stays."""
         self._since_break.clear()
-        self._follow(lambda case: _Case(number=case.number, may_drop=case.may_drop))
+        self._follow(lambda case: _Case(number=case.number, may_drop=case.may_drop, may_owe=True))
 
     def cut_here(self) -> None:
         """What was given until now is not to be heard any more."""
