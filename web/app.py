@@ -47,7 +47,7 @@ from web.connection import HttpConnection, WebSocketConnection
 from web.drain import Drain
 from web.engines import lender
 from web.loop_watch import watch_loop
-from web.memory import find_trim, give_back
+from web.memory import find_allocator, give_back, keep_large_apart
 from web.observe import make_observe_router, make_status_router
 from web.overload import Overload
 from web.phone import phone_lines, phone_url
@@ -147,6 +147,8 @@ async def serve_on(ground: Ground, settings: Settings, *, banner: Banner) -> int
         drain = Drain(pool, service.sessions, seats, clock, patience_s=settings.server.drain_s)
         entrance = Turnstile(app, access, settings.limits, clock, metrics)
         server = _Server(server_config(entrance, tls, settings.server.trust_proxy), drain)
+        allocator = find_allocator()
+        keep_large_apart(allocator)
         # What is here now stays: a collection must not walk through all of it in the middle of a call.
         gc.collect()
         gc.freeze()
@@ -157,7 +159,7 @@ async def serve_on(ground: Ground, settings: Settings, *, banner: Banner) -> int
         ports, notes = Ports(port, control_port), (*(tls.notes if tls else ()), *phone)
         await stack.enter_async_context(announce(settings, pool, ports, banner=banner, notes=notes))
         await stack.enter_async_context(registered(settings, port, service, until=drain.began))
-        await stack.enter_async_context(beside(loop_watch=watch_loop(overload, clock), memory=give_back(find_trim())))
+        await stack.enter_async_context(beside(loop_watch=watch_loop(overload, clock), memory=give_back(allocator)))
         await server.serve(sockets=[ground.listener, ground.control])
     return 0
 
