@@ -44,8 +44,8 @@ class _Case:
     """Of the next file."""
     stale: int = 0
     """Tokens that come before all that is still to be heard."""
-    may_drop: bool = False
-    """A break that the vocoder has not met yet may still empty it."""
+    breaks: int = 0
+    """So many breaks it may not have met yet. It empties itself when it meets one, and may meet several at once."""
     may_owe: bool = False
     """Groups of this turn may have been counted for the one before, where they came before its flag."""
 
@@ -90,7 +90,7 @@ class VocoderLedger:
 
     def receive_tokens(self, tokens: int) -> None:
         """A group of `tokens` has been handed to the vocoder, which may have done more by now than its files tell."""
-        if self._is_breaking:
+        if self._breaks:
             self._since_break.append(tokens)
         self._follow(
             lambda case: replace(case, buffered=case.buffered + tokens, is_silent=case.is_silent and tokens == 0)
@@ -112,14 +112,14 @@ class VocoderLedger:
         self._follow(lambda case: replace(case, buffered=case.buffered - STEP_TOKENS))
 
     def begin_break(self) -> None:
-        """From here on the vocoder may drop all it has, once, at any moment, and begin to count at 0."""
-        if not self._is_breaking:
+        """From here on the vocoder may drop all it has, once for each break, at any moment, and begin to count at 0."""
+        if not self._breaks:
             self._since_break.clear()
-        self._follow(lambda case: replace(case, may_drop=True))
+        self._follow(lambda case: replace(case, breaks=case.breaks + 1))
 
     def end_break(self) -> None:
         """A decode is about to lower the engine's flag: nothing is dropped any more until the next break."""
-        self._cases = {replace(case, may_drop=False) for case in self._cases}
+        self._cases = {replace(case, breaks=0) for case in self._cases}
 
     def settle(self) -> None:
         """The vocoder is quiet: what it had to render was rendered or dropped."""
@@ -130,7 +130,7 @@ class VocoderLedger:
     def end_turn(self) -> None:
         """The turn was flushed, or a new round began: the buffer is as new. What is held back stays."""
         self._since_break.clear()
-        self._follow(lambda case: _Case(number=case.number, may_drop=case.may_drop, may_owe=True))
+        self._follow(lambda case: _Case(number=case.number, breaks=case.breaks, may_owe=True))
 
     def cut_here(self) -> None:
         """What was given until now is not to be heard any more."""
@@ -138,16 +138,16 @@ class VocoderLedger:
         self._follow(lambda case: replace(case, stale=0 if case.is_silent else max(0, case.buffered)))
 
     @property
-    def _is_breaking(self) -> bool:
-        return any(case.may_drop for case in self._cases)
+    def _breaks(self) -> int:
+        return max(case.breaks for case in self._cases)
 
     def _follow(self, happens: Callable[[_Case], _Case]) -> None:
         self._cases = {happens(case) for case in self._cases}
-        if self._is_breaking:
+        for breaks in range(self._breaks):
             # Any of the last groups may have come after the drop, even if a file from before it is read only now.
             for first in range(len(self._since_break) + 1):
                 kept = sum(self._since_break[first:])
-                self._cases.add(_Case(PREFIX_TOKENS + kept, is_silent=kept == 0))
+                self._cases.add(_Case(PREFIX_TOKENS + kept, is_silent=kept == 0, breaks=breaks))
 
 
 class HeadTrim:

@@ -214,7 +214,8 @@ def test_no_answer_opens_with_the_end_of_another(data: st.DataObject) -> None:
         samples = np.frombuffer(reader.heard, dtype="<i2")
         words = samples[samples > 0]
         assert set(words // _VALUES) <= set(running)
-        # Nor is anything of its own cut, unless a group of a few tokens was dropped, which shows in no number.
-        is_whole = np.count_nonzero(words == _VALUES * running[0]) == TOKEN_SAMPLES
+        # Nor is anything of its own cut, unless a group of a few tokens was dropped, which shows in no number. Of two
+        # answers that follow each other unread, the second may open with a replay of the first.
+        is_whole = np.count_nonzero(words == _VALUES * running[0]) >= TOKEN_SAMPLES
         assert is_whole or not len(words) or threads.has_lost_a_rest
         running, reader.heard = [], b""
