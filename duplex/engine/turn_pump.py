@@ -142,8 +142,7 @@ class TurnPump:
         self._files.remove(DONE_FLAG)
         self._end.close()
         self._forget_signs()
-        self._spool.forget_older()
-        self._ledger.end_break()
+        self._vocoder.end_break()
         if (self._spool.expected, self._groups) != before:
             self._vocoder.cut_here()
 

@@ -30,6 +30,11 @@ class Vocoder:
         if mode is Mode.DUPLEX:
             self.ledger.begin_break()
 
+    def end_break(self) -> None:
+        """Duplex, before a decode: nothing older than what it says can come or be dropped any more."""
+        self.ledger.end_break()
+        self.spool.forget_older()
+
     def settle(self, mode: Mode) -> None:
         """After a break: what may still be in the buffer is cut from the next answer."""
         if mode is Mode.SIMPLEX:

@@ -21,8 +21,6 @@ from duplex.engine.vocoder import Vocoder
 
 _GROUP = 26
 _WINDOW, _STEP = 28, 25
-
-
 _VALUES = 100
 """More than an answer has tokens."""
 
@@ -172,8 +170,7 @@ def _run_until_quiet(threads: Threads, reader: Reader) -> None:
 def _answer(data: st.DataObject, threads: Threads, reader: Reader, answer: int, *, is_last: bool) -> bool:
     """Some groups of one answer, which may come to its end, and often is broken off before. False when it has come to
     its end and the next one follows at once."""
-    reader.vocoder.ledger.end_break()
-    reader.vocoder.spool.forget_older()
+    reader.vocoder.end_break()
     reader.is_draining = False
     groups = data.draw(st.integers(0, 3))
     comes_to_its_end = groups > 0 and data.draw(st.booleans())

@@ -184,14 +184,18 @@ async def test_nor_when_tts_takes_longer_than_the_wait_for_silence(parrot_factor
         await the_next_hears_only_its_own(running, NEW_HZ, OLD_HZ)
 
 
+async def answer_without_text(running: RunningEngine, heard: Heard) -> None:
+    await say(running, [tone(1.0, OLD_HZ)] * 2)
+    await running.fault("early_done", 1)
+    await step(running, silence(1.0))
+    assert not heard.text
+
+
 async def test_nor_when_the_text_of_a_step_was_lost(parrot_factory: EngineFactory) -> None:
     async with parrot_factory() as running:
         await running.engine.begin(DUPLEX)
         async with listening(running.engine) as heard:
-            await say(running, [tone(1.0, OLD_HZ)] * 2)
-            await running.fault("early_done", 1)
-            await step(running, silence(1.0))
-            assert not heard.text
+            await answer_without_text(running, heard)
             await running.engine.finish()
         await the_next_hears_only_its_own(running, NEW_HZ, OLD_HZ)
 
@@ -200,9 +204,7 @@ async def test_a_step_whose_text_was_lost_is_heard(parrot_factory: EngineFactory
     async with parrot_factory() as running:
         await running.engine.begin(DUPLEX)
         async with listening(running.engine) as heard:
-            await say(running, [tone(1.0, OLD_HZ)] * 2)
-            await running.fault("early_done", 1)
-            await step(running, silence(1.0))
+            await answer_without_text(running, heard)
             await step_until_idle(running, heard)
             assert heard.idles == [EngineIdle()]
             assert loudness_at(heard.pcm, OLD_HZ, ENGINE_OUTPUT_RATE_HZ) > 0.1
